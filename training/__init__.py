@@ -1,0 +1,1 @@
+"""Training half: environment, PPO, validation, save hook and archive of runs."""
