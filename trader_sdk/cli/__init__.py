@@ -1,0 +1,104 @@
+"""The ``trader`` command: arguments in, one frozen config, run; the only place that maps errors to exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from trader_sdk.contract.errors import EXIT_SIGINT, EXIT_USAGE, SdkError
+
+COMMANDS: Final[tuple[tuple[str, str, str], ...]] = (
+    ("run", "trader_sdk.cli.run:run", "Trade approved models on paper, on Alpaca or on the embedded exchange."),
+    ("backtest", "trader_sdk.cli.backtest:backtest", "Run one model over history: same decisions, sizing and costs."),
+    ("inspect", "trader_sdk.cli.inspect:inspect", "Say what a file is; safe on anything."),
+    ("status", "trader_sdk.cli.status:status", "Say what the last run did, also when the trader is down."),
+    ("why", "trader_sdk.cli.status:why", "Say why a symbol was or was not traded."),
+    ("orders", "trader_sdk.cli.status:orders", "List the orders of a run."),
+    ("positions", "trader_sdk.cli.status:positions", "List the sleeves' positions of a run."),
+    ("fills", "trader_sdk.cli.status:fills", "List or export the fills of a run."),
+    ("reconcile", "trader_sdk.cli.reconcile:reconcile", "Compare journal, sleeves and venue."),
+)
+GROUPS: Final[tuple[tuple[str, str, str], ...]] = (
+    ("compat", "trader_sdk.cli.compat:app", "Check checkpoints against the compatibility matrix."),
+    ("archive", "trader_sdk.cli.archive:app", "Look into a training archive, promote and revert."),
+    ("features", "trader_sdk.cli.features:app", "Check a feature provider."),
+    ("data", "trader_sdk.cli.data:app", "Look at bars and convert them."),
+    ("exchange", "trader_sdk.cli.exchange:app", "Serve the embedded paper exchange."),
+)
+
+
+def _load(target: str) -> Any:
+    module, name = target.split(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _wanted(argv: Sequence[str]) -> str | None:
+    return next((argument for argument in argv if not argument.startswith("-")), None)
+
+
+def build_app(argv: Sequence[str]) -> Callable[..., Any]:
+    """Return the typer application with the one command that ``argv`` names loaded, the others as names only."""
+    import typer
+
+    app = typer.Typer(
+        name="trader",
+        help="Load, check and trade models that were approved.",
+        no_args_is_help=True,
+        add_completion=False,
+    )
+    wanted = _wanted(argv)
+    for name, target, text in COMMANDS:
+        command = _load(target) if name == wanted else _placeholder(text)
+        app.command(name, help=None if name == wanted else text)(command)
+    for name, target, text in GROUPS:
+        group = _load(target) if name == wanted else typer.Typer(help=text)
+        app.add_typer(group, name=name, help=text)
+
+    @app.callback(invoke_without_command=True)
+    def _root(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
+        if version:
+            from importlib.metadata import version as installed
+
+            typer.echo(f"trader-sdk {installed('trader-sdk')}")
+            raise typer.Exit
+
+    return app
+
+
+def _placeholder(text: str) -> Callable[[], None]:
+    def command() -> None:
+        raise AssertionError("a command is loaded when it is named")
+
+    command.__doc__ = text
+    return command
+
+
+def run_app(app: Callable[..., Any], argv: Sequence[str], *, prog: str = "trader") -> int:
+    """Run a typer application and return its exit code; every :class:`SdkError` becomes one line on stderr."""
+    import click
+
+    try:
+        result = app(args=list(argv), prog_name=prog, standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except SdkError as error:
+        sys.stderr.write(f"{prog}: {error}\n")
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return EXIT_USAGE
+    except (KeyboardInterrupt, click.Abort):
+        sys.stderr.write(f"{prog}: interrupted\n")
+        return EXIT_SIGINT
+    except BrokenPipeError:
+        # The reader went away, as with `| head`; the rest of the output has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the ``trader`` command and exit with its code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    raise SystemExit(run_app(build_app(arguments), arguments))

@@ -1,0 +1,90 @@
+"""What a command says: tables for people, JSON lines for programs, one file of JSON when asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+EVENT_SCHEMA: Final = 1
+
+
+def write_json_file(path: Path, document: Any) -> None:
+    """Write ``document`` so that a reader sees the old file or the whole new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    partial.write_text(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n", "utf-8")
+    partial.replace(path)
+
+
+class Output:
+    """Where a command's results go.
+
+    Args:
+        json_lines: One JSON object a line on ``stream`` instead of text.
+        json_file: Also collect every event here, written by :meth:`close`.
+        run_id: Stamped on each event; a fresh one when omitted.
+        stream: Standard output unless a test says otherwise.
+    """
+
+    def __init__(
+        self,
+        *,
+        json_lines: bool = False,
+        json_file: Path | None = None,
+        run_id: str | None = None,
+        stream: TextIO | None = None,
+    ) -> None:
+        self.json_lines = json_lines
+        self.run_id = run_id or uuid.uuid4().hex[:12]
+        self._json_file = json_file
+        self._stream = stream or sys.stdout
+        self._events: list[dict[str, Any]] = []
+
+    def event(self, name: str, text: str | None = None, /, **fields: Any) -> None:
+        """Say one fact: ``text`` to a person, the fields to a program; no text means programs only."""
+        if self.json_lines or self._json_file is not None:
+            record = {
+                "event": name,
+                "at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                "run_id": self.run_id,
+                "schema": EVENT_SCHEMA,
+                **fields,
+            }
+            self._events.append(record)
+            if self.json_lines:
+                self._write(json.dumps(record, ensure_ascii=False, allow_nan=False, default=str))
+        if text is not None and not self.json_lines:
+            self._write(text)
+
+    def table(self, name: str, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Show rows: one event holding them all, or a table that fits the terminal."""
+        cells = [[None if cell is None else cell for cell in row] for row in rows]
+        self.event(name, None, rows=[dict(zip(columns, row, strict=True)) for row in cells])
+        if self.json_lines:
+            return
+        from rich.box import SIMPLE_HEAD
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in cells:
+            table.add_row(*("" if cell is None else str(cell) for cell in row))
+        width = None if self._stream.isatty() else 160
+        Console(file=self._stream, width=width, highlight=False, markup=False).print(table)
+
+    def close(self) -> None:
+        """Write the JSON file, if one was asked for."""
+        if self._json_file is not None:
+            write_json_file(self._json_file, self._events)
+
+    def _write(self, line: str) -> None:
+        self._stream.write(line + "\n")
+        self._stream.flush()
