@@ -78,7 +78,7 @@ def _placeholder(text: str) -> Callable[[], None]:
 
 def run_app(app: Callable[..., Any], argv: Sequence[str], *, prog: str = "trader") -> int:
     """Run a typer application and return its exit code; every :class:`SdkError` becomes one line on stderr."""
-    import click
+    import typer
 
     try:
         result = app(args=list(argv), prog_name=prog, standalone_mode=False)
@@ -86,16 +86,24 @@ def run_app(app: Callable[..., Any], argv: Sequence[str], *, prog: str = "trader
     except SdkError as error:
         sys.stderr.write(f"{prog}: {error}\n")
         return error.exit_code
-    except click.ClickException as error:
-        error.show()
-        return EXIT_USAGE
-    except (KeyboardInterrupt, click.Abort):
+    except typer.TyperException as error:
+        return _show_usage(error, prog)
+    except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write(f"{prog}: interrupted\n")
         return EXIT_SIGINT
     except BrokenPipeError:
         # The reader went away, as with `| head`; the rest of the output has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _show_usage(error: Any, prog: str) -> int:
+    # A group named without a command carries its help page; everything else is one line.
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+    else:
+        sys.stderr.write(f"{prog}: {error.format_message()} (see {prog} --help)\n")
+    return EXIT_USAGE
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -14,7 +14,7 @@ from packaging.version import Version
 
 from trader_sdk.contract.actions import table_conflicts
 from trader_sdk.contract.architecture import PolicyArchitecture
-from trader_sdk.contract.errors import ContractError, Finding, VersionError
+from trader_sdk.contract.errors import CompatibilityError, ContractError, Finding, VersionError
 from trader_sdk.contract.metadata import (
     ACTIVATIONS,
     CheckpointMetadata,
@@ -170,8 +170,6 @@ def _unlisted(version: str, metadata: CheckpointMetadata) -> tuple[ModelSpec, tu
     if stated < Version(oldest):
         raise VersionError("E207", "the model is too old", expected=f"{oldest} or newer", found=version)
     if stated < Version(newest):
-        from trader_sdk.contract.errors import CompatibilityError
-
         known = ", ".join(MODEL_SPECS)
         raise CompatibilityError("E504", "no such model version was released", expected=known, found=version)
     spec = _self_contained_spec(version, metadata)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from trader_sdk.contract.architecture import derive_architecture
-from trader_sdk.contract.errors import ContractError, Finding
+from trader_sdk.contract.errors import Finding, VersionError, error_for
 from trader_sdk.contract.spec import CONTRACT_SCHEMA, CURRENT_MODEL_VERSION, MODEL_SPECS, ModelSpec
 
 if TYPE_CHECKING:
@@ -145,9 +145,8 @@ def read_metadata(checkpoint: Mapping[str, Any]) -> CheckpointMetadata:
             notes.append(Finding("W108", where="min_trader_version", expected="the matrix supplies it"))
     fields = _optional_fields(checkpoint, faults, notes)
     if faults:
-        first = faults[0]
-        raise ContractError(
-            first.code if first.code in ("E301", "E303") else "E301",
+        raise error_for(
+            faults[0].code,
             f"the metadata is incomplete or has wrong types: {'; '.join(map(_brief, faults))}",
             where="metadata",
             findings=faults,
@@ -255,8 +254,6 @@ def _spec(version: str) -> ModelSpec:
     try:
         return MODEL_SPECS[version]
     except KeyError:
-        from trader_sdk.contract.errors import VersionError
-
         known = ", ".join(MODEL_SPECS)
         raise VersionError("E203", "no such model version", where="version", expected=known, found=version) from None
 
@@ -284,8 +281,6 @@ def raise_on_conflicts(conflicts: list[Finding], version: str) -> None:
     """Raise the first conflict's error with all of them as findings; return if there is none."""
     if not conflicts:
         return
-    from trader_sdk.contract.errors import error_for
-
     first = conflicts[0]
     raise error_for(
         first.code,
