@@ -30,9 +30,9 @@ def errors_page() -> str:
         for kind in ERROR_TABLE.values()
     )
     intro = (
-        "# Errors and exit codes\n\nFATAL refuses in both modes, POLICY is a finding in warn mode and a refusal in strict "
-        "mode, INFO is a note. When several files fail, the lowest exit code of 3 to 9 is given and the report has all. "
-        "An interrupt (Ctrl-C) that ended cleanly gives 130, SIGTERM and SIGHUP give 0.\n\n"
+        "# Errors and exit codes\n\nFATAL refuses in both modes, POLICY is a finding in warn mode and a refusal in "
+        "strict mode, INFO is a note. When several files fail, the lowest exit code of 3 to 9 is given and the report "
+        "has all. An interrupt (Ctrl-C) that ended cleanly gives 130, SIGTERM and SIGHUP give 0.\n\n"
     )
     return intro + table(("code", "name", "class", "exit", "what to do"), rows)
 
@@ -41,7 +41,10 @@ def reasons_page() -> str:
     """Return the reasons for not trading."""
     from trader_sdk.contract.reasons import REASON_REMEDIES
 
-    intro = "# Why nothing was traded\n\nOne of these is given for each symbol and bar without an order; `trader why SYMBOL` shows it.\n\n"
+    intro = (
+        "# Why nothing was traded\n\nOne of these is given for each symbol and bar without an order; "
+        "`trader why SYMBOL` shows it.\n\n"
+    )
     return intro + table(("reason", "what to do"), ((f"`{reason}`", text) for reason, text in REASON_REMEDIES.items()))
 
 
