@@ -105,7 +105,8 @@ class FoldResult(Document):
 class GateBlock(Document):
     """What the GATE block, opened once, gave for one checkpoint; fractions, counts and a t statistic.
 
-    ``real_drawdown`` is the unclamped equity drawdown; the further figures are shown and never gated on.
+    ``real_drawdown`` is the unclamped equity drawdown; ``equity`` (a sampled curve from 1, for the report) and the
+    further figures are shown and never gated on.
     """
 
     fitness_score: float
@@ -118,6 +119,7 @@ class GateBlock(Document):
     n_trades: int | None = Field(default=None, ge=0)
     real_drawdown: float | None = None
     folds: tuple[FoldResult, ...] = ()
+    equity: tuple[float, ...] = Field(default=(), max_length=1000)
     shown: dict[str, float] = Field(default_factory=dict)
 
 
