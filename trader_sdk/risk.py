@@ -229,10 +229,12 @@ def assess(
         limits: Account-wide limits.
     """
     price = view.prices.get(intent.symbol, intent.decision_price)
+    held = view.positions.get(intent.symbol, _ZERO)
+    intent = _without_flip(intent, held)
     refusal = _refusal(intent, view, limits, asset)
     if refusal is not None:
         return _denied(intent, view, price, refusal)
-    if is_reducing(intent, view.positions.get(intent.symbol, _ZERO)):
+    if is_reducing(intent, held):
         return _passed(intent, view, price, None)
     worst_price = max(price, intent.worst_price)
     room, reason = min(_rooms(intent, view, limits), key=lambda pair: pair[0])
@@ -243,6 +245,13 @@ def assess(
     if qty == 0:
         return _denied(intent, view, price, reason if room <= 0 else Reason.BELOW_MINIMUM)
     return _passed(replace(intent, qty=qty), view, price, reason)
+
+
+def _without_flip(intent: OrderIntent, held: Decimal) -> OrderIntent:
+    """Return ``intent`` cut so that it never crosses zero."""
+    if held * intent.side.sign >= 0 or intent.qty <= abs(held):
+        return intent
+    return replace(intent, qty=abs(held))
 
 
 def _denied(intent: OrderIntent, view: RiskView, price: Decimal, reason: Reason) -> RiskDecision:

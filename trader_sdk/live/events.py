@@ -1,0 +1,236 @@
+"""Journal events: their names, and the plain-data form of what they carry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Final
+
+from trader_sdk.contract.canonical import sha256_of
+from trader_sdk.orders import (
+    FillDelta,
+    OrderEvent,
+    OrderIntent,
+    OrderReport,
+    OrderType,
+    Side,
+    TimeInForce,
+)
+from trader_sdk.portfolio import Sleeve
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class EventName(StrEnum):
+    """Everything a journal can say; past-tense facts."""
+
+    RUN_STARTED = "run_started"
+    MODEL_LOADED = "model_loaded"
+    MODEL_REFUSED = "model_refused"
+    BAR_CLOSED = "bar_closed"
+    DECISION_MADE = "decision_made"
+    INTENT_RECORDED = "intent_recorded"
+    ORDER_SENT = "order_sent"
+    ORDER_ACKNOWLEDGED = "order_acknowledged"
+    ORDER_REFUSED = "order_refused"
+    ORDER_UNKNOWN = "order_unknown"
+    ORDER_UPDATED = "order_updated"
+    FILL_RECORDED = "fill_recorded"
+    SLEEVE_CHANGED = "sleeve_changed"
+    RECONCILE_FINISHED = "reconcile_finished"
+    DRIFT_FOUND = "drift_found"
+    LIMIT_CHANGED = "limit_changed"
+    STATE_CHANGED = "state_changed"
+    MODEL_SWAPPED = "model_swapped"
+    SHADOW_DECIDED = "shadow_decided"
+    NOTIFIED = "notified"
+    RUN_FINISHED = "run_finished"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An event before it has a place in the chain.
+
+    Attributes:
+        event: What happened.
+        at: Venue time, aware UTC.
+        body: Plain JSON data; money as text, times as RFC 3339.
+    """
+
+    event: EventName
+    at: datetime
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEvent:
+    """One link of the chain: ``sha256`` covers everything else, ``prev`` is the digest of the link before."""
+
+    seq: int
+    prev: str
+    at: datetime
+    event: EventName
+    run_id: str
+    body: Mapping[str, Any]
+    sha256: str
+
+    @classmethod
+    def link(cls, draft: Draft, *, seq: int, prev: str, run_id: str) -> JournalEvent:
+        """Return ``draft`` as the link after ``prev``."""
+        content = _content(seq, prev, draft.at, draft.event, run_id, draft.body)
+        return cls(seq, prev, draft.at, draft.event, run_id, draft.body, sha256_of(content))
+
+    @property
+    def is_intact(self) -> bool:
+        """Return whether the digest is that of the content."""
+        content = _content(self.seq, self.prev, self.at, self.event, self.run_id, self.body)
+        return sha256_of(content) == self.sha256
+
+
+def _content(
+    seq: int, prev: str, at: datetime, event: EventName, run_id: str, body: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {"seq": seq, "prev": prev, "at": rfc3339(at), "event": event.value, "run_id": run_id, "body": dict(body)}
+
+
+def rfc3339(at: datetime) -> str:
+    """Return ``at`` as RFC 3339 UTC with microseconds where there are any.
+
+    Example:
+        >>> rfc3339(datetime(2026, 1, 5, 15, 0, tzinfo=UTC))
+        '2026-01-05T15:00:00Z'
+    """
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def parse_time(text: str) -> datetime:
+    """Return the aware time that :func:`rfc3339` wrote."""
+    return datetime.fromisoformat(text)
+
+
+def bar_time(t: int) -> datetime:
+    """Return nanoseconds since the epoch as an aware time."""
+    return _EPOCH + timedelta(microseconds=t // 1_000)
+
+
+def bar_ns(at: datetime) -> int:
+    """Return an aware time as nanoseconds since the epoch.
+
+    Example:
+        >>> bar_ns(bar_time(1_700_000_040_000_000_000))
+        1700000040000000000
+    """
+    return ((at - _EPOCH) // timedelta(microseconds=1)) * 1_000
+
+
+def plain(amount: Decimal) -> str:
+    """Return an amount without an exponent, as text."""
+    return f"{amount.normalize():f}" if amount else "0"
+
+
+def _optional(amount: Decimal | None) -> str | None:
+    return None if amount is None else plain(amount)
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
+
+
+def intent_body(intent: OrderIntent) -> dict[str, Any]:
+    """Return an intent as plain data."""
+    return {
+        "client_order_id": intent.client_order_id,
+        "symbol": intent.symbol,
+        "bar": rfc3339(bar_time(intent.bar_at)),
+        "leg": intent.leg,
+        "attempt": intent.attempt,
+        "side": intent.side.value,
+        "qty": plain(intent.qty),
+        "order_type": intent.order_type.value,
+        "time_in_force": intent.time_in_force.value,
+        "limit_price": _optional(intent.limit_price),
+        "decision_price": plain(intent.decision_price),
+        "send_at": rfc3339(intent.send_at),
+        "fresh_until": rfc3339(intent.fresh_until),
+    }
+
+
+def intent_of(body: Mapping[str, Any]) -> OrderIntent:
+    """Return the intent that :func:`intent_body` wrote."""
+    return OrderIntent(
+        client_order_id=body["client_order_id"],
+        symbol=body["symbol"],
+        bar_at=bar_ns(parse_time(body["bar"])),
+        leg=body["leg"],
+        attempt=body["attempt"],
+        side=Side(body["side"]),
+        qty=Decimal(body["qty"]),
+        order_type=OrderType(body["order_type"]),
+        time_in_force=TimeInForce(body["time_in_force"]),
+        limit_price=_decimal(body["limit_price"]),
+        decision_price=Decimal(body["decision_price"]),
+        send_at=parse_time(body["send_at"]),
+        fresh_until=parse_time(body["fresh_until"]),
+    )
+
+
+def report_body(client_order_id: str, symbol: str, report: OrderReport) -> dict[str, Any]:
+    """Return what a source said of an order as plain data."""
+    return {
+        "client_order_id": client_order_id,
+        "symbol": symbol,
+        "report": report.event.value,
+        "filled_qty": plain(report.filled_qty),
+        "filled_avg_price": _optional(report.filled_avg_price),
+        "broker_order_id": report.broker_order_id,
+        "detail": report.detail,
+    }
+
+
+def report_of(body: Mapping[str, Any]) -> OrderReport:
+    """Return the report that :func:`report_body` wrote."""
+    return OrderReport(
+        event=OrderEvent(body["report"]),
+        filled_qty=Decimal(body["filled_qty"]),
+        filled_avg_price=_decimal(body["filled_avg_price"]),
+        broker_order_id=body["broker_order_id"],
+        detail=body["detail"],
+    )
+
+
+def fill_body(intent: OrderIntent, delta: FillDelta, *, fee: Decimal, execution_id: str | None) -> dict[str, Any]:
+    """Return a newly booked part of an order as plain data."""
+    return {
+        "client_order_id": intent.client_order_id,
+        "symbol": intent.symbol,
+        "side": intent.side.value,
+        "qty": plain(delta.qty),
+        "price": plain(delta.price),
+        "fee": plain(fee),
+        "cum_qty": plain(delta.cum_qty),
+        "execution_id": execution_id,
+        "decision_price": plain(intent.decision_price),
+    }
+
+
+_SLEEVE_MONEY: Final = ("initial", "cash", "qty", "peak", "trade_cash", "best_trade", "worst_trade")
+
+
+def sleeve_body(sleeve: Sleeve) -> dict[str, Any]:
+    """Return a sleeve as plain data."""
+    return {
+        field.name: _optional(getattr(sleeve, field.name))
+        if field.name in _SLEEVE_MONEY
+        else getattr(sleeve, field.name)
+        for field in fields(sleeve)
+    }
+
+
+def sleeve_of(body: Mapping[str, Any]) -> Sleeve:
+    """Return the sleeve that :func:`sleeve_body` wrote."""
+    money = {name: _decimal(body[name]) for name in _SLEEVE_MONEY}
+    values: dict[str, Any] = {**body, **money}
+    return Sleeve(**values)

@@ -1,0 +1,261 @@
+"""State as a fold over journal events: applying the same events always rebuilds the same books."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from trader_sdk.contract.canonical import sha256_of
+from trader_sdk.live.events import (
+    EventName,
+    JournalEvent,
+    bar_ns,
+    intent_of,
+    parse_time,
+    plain,
+    report_of,
+    sleeve_body,
+    sleeve_of,
+)
+from trader_sdk.orders import OrderIntent, OrderState, Side, merge
+from trader_sdk.portfolio import Sleeve, SleeveFill
+from trader_sdk.reconcile import Books
+from trader_sdk.risk import TradingState
+
+_ZERO = Decimal(0)
+
+
+@dataclass(slots=True)
+class OrderRecord:
+    """One of our orders: what was decided, and what became of it."""
+
+    intent: OrderIntent
+    state: OrderState = field(default_factory=OrderState)
+    sent_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LastDecision:
+    """What a symbol's model decided on its newest bar, and what was done about it."""
+
+    bar_at: int
+    action: str
+    reason: str | None
+    client_order_id: str | None
+
+
+@dataclass(slots=True)
+class Totals:
+    """Counters for the line a bar and the summary."""
+
+    bars: int = 0
+    decisions: int = 0
+    orders: int = 0
+    fills: int = 0
+    fees: Decimal = _ZERO
+    turnover: Decimal = _ZERO
+    slippage: Decimal = _ZERO
+    blocked: Counter[str] = field(default_factory=Counter)
+    actions: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The books of one run, rebuilt by :meth:`apply` event by event.
+
+    Mutable because a run folds tens of thousands of events; nothing but :meth:`apply` changes it.
+    """
+
+    run_id: str = ""
+    mode: str = ""
+    account_id: str = ""
+    epoch: int = 0
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    started_at: datetime | None = None
+    last_at: datetime | None = None
+    exit_code: int | None = None
+    is_finished: bool = False
+    state: TradingState = TradingState.ACTIVE
+    state_cause: str = ""
+    orders: dict[str, OrderRecord] = field(default_factory=dict)
+    sleeves: dict[str, Sleeve] = field(default_factory=dict)
+    external: dict[str, Decimal] = field(default_factory=dict)
+    drifted_at: dict[str, datetime] = field(default_factory=dict)
+    bars: dict[str, int] = field(default_factory=dict)
+    prices: dict[str, Decimal] = field(default_factory=dict)
+    decided: dict[str, LastDecision] = field(default_factory=dict)
+    models: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    totals: Totals = field(default_factory=Totals)
+
+    def apply(self, event: JournalEvent) -> None:
+        """Fold one event in; events that only inform leave the books as they are."""
+        self.last_at = event.at
+        fold = _FOLDS.get(event.event)
+        if fold is not None:
+            fold(self, event)
+
+    @property
+    def working(self) -> list[OrderRecord]:
+        """Return our orders that are not at their end."""
+        return [record for record in self.orders.values() if not record.state.is_terminal]
+
+    @property
+    def equity(self) -> Decimal:
+        """Return the sum of all sleeves' equity at the last closes."""
+        return sum((sleeve.equity(self.prices.get(symbol, _ZERO)) for symbol, sleeve in self.sleeves.items()), _ZERO)
+
+    @property
+    def initial(self) -> Decimal:
+        """Return the sum of all sleeves' equity when they were armed."""
+        return sum((sleeve.initial for sleeve in self.sleeves.values()), _ZERO)
+
+    def next_attempt(self, symbol: str, bar_at: int) -> int:
+        """Return the attempt number of a further order for a bar."""
+        return sum(1 for r in self.orders.values() if r.intent.symbol == symbol and r.intent.bar_at == bar_at)
+
+    def books(self, strategy: str) -> Books:
+        """Return what reconciliation reads."""
+        return Books(
+            strategy=strategy,
+            orders={key: (record.intent, record.state) for key, record in self.orders.items()},
+            sleeves=dict(self.sleeves),
+            external=dict(self.external),
+            drifted_at=dict(self.drifted_at),
+            prices=dict(self.prices),
+        )
+
+    def state_hash(self) -> str:
+        """Return ``sha256:<hex>`` of orders, sleeves and external positions."""
+        return sha256_of(
+            {
+                "orders": {
+                    key: [r.state.status.value, plain(r.state.filled_qty), r.state.broker_order_id]
+                    for key, r in self.orders.items()
+                },
+                "sleeves": {symbol: sleeve_body(sleeve) for symbol, sleeve in self.sleeves.items()},
+                "external": {symbol: plain(qty) for symbol, qty in self.external.items() if qty},
+                "drifted": sorted(self.drifted_at),
+                "state": self.state.value,
+            }
+        )
+
+
+def fold(events: Iterable[JournalEvent]) -> Ledger:
+    """Return the books after ``events``, oldest first."""
+    ledger = Ledger()
+    for event in events:
+        ledger.apply(event)
+    return ledger
+
+
+def _run_started(ledger: Ledger, event: JournalEvent) -> None:
+    body = event.body
+    ledger.run_id, ledger.mode, ledger.account_id = event.run_id, body["mode"], body["account_id"]
+    ledger.epoch = body["epoch"]
+    ledger.facts = {**ledger.facts, **body}
+    ledger.started_at = ledger.started_at or event.at
+    ledger.is_finished, ledger.exit_code = False, None
+
+
+def _run_finished(ledger: Ledger, event: JournalEvent) -> None:
+    ledger.is_finished, ledger.exit_code = True, event.body["exit_code"]
+
+
+def _model_loaded(ledger: Ledger, event: JournalEvent) -> None:
+    ledger.models[event.body["symbol"]] = event.body
+
+
+def _bar_closed(ledger: Ledger, event: JournalEvent) -> None:
+    symbol, close = event.body["symbol"], Decimal(event.body["close"])
+    ledger.bars[symbol] = bar_ns(parse_time(event.body["bar"]))
+    ledger.prices[symbol] = close
+    ledger.totals.bars += 1
+    if symbol in ledger.sleeves:
+        ledger.sleeves[symbol] = ledger.sleeves[symbol].mark(close)
+
+
+def _decision_made(ledger: Ledger, event: JournalEvent) -> None:
+    body = event.body
+    ledger.decided[body["symbol"]] = LastDecision(
+        bar_ns(parse_time(body["bar"])), body["action"], body["reason"], body["client_order_id"]
+    )
+    ledger.totals.actions[body["action"]] += 1
+    ledger.totals.decisions += 1
+    if body["reason"] is not None:
+        ledger.totals.blocked[body["reason"]] += 1
+
+
+def _intent_recorded(ledger: Ledger, event: JournalEvent) -> None:
+    intent = intent_of(event.body)
+    ledger.orders[intent.client_order_id] = OrderRecord(intent)
+    _order_reported(ledger, event)
+
+
+def _order_sent(ledger: Ledger, event: JournalEvent) -> None:
+    ledger.orders[event.body["client_order_id"]].sent_at = event.at
+    ledger.totals.orders += 1
+    _order_reported(ledger, event)
+
+
+def _order_reported(ledger: Ledger, event: JournalEvent) -> None:
+    record = ledger.orders[event.body["client_order_id"]]
+    record.state = merge(record.state, report_of(event.body))
+
+
+def _fill_recorded(ledger: Ledger, event: JournalEvent) -> None:
+    body = event.body
+    qty, price, fee = Decimal(body["qty"]), Decimal(body["price"]), Decimal(body["fee"])
+    sign = Side(body["side"]).sign
+    symbol = body["symbol"]
+    if symbol in ledger.sleeves:
+        ledger.sleeves[symbol] = ledger.sleeves[symbol].fill(SleeveFill(sign * qty, price, fee))
+    totals = ledger.totals
+    totals.fills += 1
+    totals.fees += fee
+    totals.turnover += qty * price
+    totals.slippage += sign * qty * (price - Decimal(body["decision_price"]))
+
+
+def _sleeve_changed(ledger: Ledger, event: JournalEvent) -> None:
+    ledger.sleeves[event.body["symbol"]] = sleeve_of(event.body["sleeve"])
+
+
+def _drift_found(ledger: Ledger, event: JournalEvent) -> None:
+    body, symbol = event.body, event.body["symbol"]
+    sleeve, price = ledger.sleeves[symbol], Decimal(body["price"])
+    ledger.sleeves[symbol] = sleeve.moved_to(Decimal(body["sleeve_qty"]), price)
+    ledger.external[symbol] = Decimal(body["external_qty"])
+    ledger.drifted_at[symbol] = event.at
+
+
+def _limit_changed(ledger: Ledger, event: JournalEvent) -> None:
+    if event.body["limit"] == "drift":
+        ledger.drifted_at.pop(event.body["symbol"], None)
+
+
+def _state_changed(ledger: Ledger, event: JournalEvent) -> None:
+    ledger.state, ledger.state_cause = TradingState(event.body["state"]), event.body["cause"]
+
+
+_FOLDS: Final[Mapping[EventName, Callable[[Ledger, JournalEvent], None]]] = {
+    EventName.RUN_STARTED: _run_started,
+    EventName.RUN_FINISHED: _run_finished,
+    EventName.MODEL_LOADED: _model_loaded,
+    EventName.BAR_CLOSED: _bar_closed,
+    EventName.DECISION_MADE: _decision_made,
+    EventName.INTENT_RECORDED: _intent_recorded,
+    EventName.ORDER_SENT: _order_sent,
+    EventName.ORDER_ACKNOWLEDGED: _order_reported,
+    EventName.ORDER_REFUSED: _order_reported,
+    EventName.ORDER_UNKNOWN: _order_reported,
+    EventName.ORDER_UPDATED: _order_reported,
+    EventName.FILL_RECORDED: _fill_recorded,
+    EventName.SLEEVE_CHANGED: _sleeve_changed,
+    EventName.DRIFT_FOUND: _drift_found,
+    EventName.LIMIT_CHANGED: _limit_changed,
+    EventName.STATE_CHANGED: _state_changed,
+}
