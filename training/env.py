@@ -1,0 +1,155 @@
+"""The trading environment, all copies at once: sleeves that stand on shared bars."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trader_sdk.archive.walk import ActionTable, fill_decisions
+from trader_sdk.contract.costs import CostModel
+from trader_sdk.contract.errors import DataError
+from trader_sdk.contract.execution import DEFAULT_LIMITS, ExecutionLimits
+from trader_sdk.contract.sleeve import SleeveArray
+from trader_sdk.contract.spec import ModelSpec
+from training.market import Market
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+INITIAL_EQUITY: Final = 10_000.0
+RUIN_FRACTION: Final = 0.01
+"""An episode terminates when equity falls to this fraction of its start."""
+_SECONDS_PER_YEAR: Final = 365 * 86_400
+_FREE: Final = CostModel("free", Decimal(0), Decimal(0), Decimal(0), Decimal(0))
+
+
+class Observation(NamedTuple):
+    """What N environments on M bars see: market ``rows`` int64 (M,) and ``account`` columns float32 (N, k)."""
+
+    rows: Ints
+    account: NDArray[np.float32]
+
+
+class StepResult(NamedTuple):
+    """What one step gave.
+
+    ``rewards`` are float64 (N,); ``terminated`` and ``truncated`` bool (N,), never both; ``final`` is what was seen
+    before the environments whose episode ended were reset.
+    """
+
+    rewards: Floats
+    terminated: Bools
+    truncated: Bools
+    final: Observation
+
+
+class TradingEnvs:
+    """Step N sleeves at once; groups of ``envs_per_bar`` stand on the same bar.
+
+    A decision on the close of a bar fills at the next bar's open. Episodes start at random bars of the block and are
+    truncated after ``episode_bars``; half of them start with a random position. A ruined environment terminates and
+    goes on flat beside its group. Observations are indices into ``market.features``.
+
+    Args:
+        market: Features and prices.
+        block: Rows that episodes may stand on.
+        spec: Contract row.
+        num_envs, envs_per_bar, episode_bars: As in :class:`~training.config.TrainConfig`.
+        costs: Cost model.
+        rng: Draws starts and positions.
+        limits: Sizing constants.
+
+    Raises:
+        DataError: The block is too short to stand on.
+    """
+
+    def __init__(
+        self,
+        market: Market,
+        block: range,
+        spec: ModelSpec,
+        *,
+        num_envs: int,
+        envs_per_bar: int,
+        episode_bars: int,
+        costs: CostModel,
+        rng: np.random.Generator,
+        limits: ExecutionLimits = DEFAULT_LIMITS,
+    ) -> None:
+        if len(block) < 3 or block.start < spec.window - 1 or block.stop > len(market.features):
+            raise DataError("BARS", "the block is too short or lies outside the market", found=block)
+        self.market, self.block, self.spec = market, block, spec
+        self.num_envs, self.envs_per_bar, self.num_bars = num_envs, envs_per_bar, num_envs // envs_per_bar
+        self.episode_bars = min(episode_bars, len(block) - 2)
+        self.costs, self.limits, self.rng = costs, limits, rng
+        self.table = ActionTable.of(spec)
+        self._prices = market.prices
+        # The standard deviation of a sleeve's return at its largest position: rewards come out at O(1).
+        self.reward_unit = max(float(limits.cap_fraction) * market.volatility(block), 1e-12)
+        self.reset()
+
+    def reset(self) -> Observation:
+        """Start every episode anew, at random ages so that they do not all end together."""
+        self.age = self.rng.integers(0, self.episode_bars, self.num_bars)
+        self.bar = np.zeros(self.num_bars, dtype=np.int64)
+        self.sleeves = SleeveArray.start(np.full(self.num_envs, INITIAL_EQUITY))
+        self._place(np.ones(self.num_bars, dtype=np.bool_), self.age)
+        self._start_sleeves(np.ones(self.num_envs, dtype=np.bool_))
+        return self.observe()
+
+    @property
+    def rows(self) -> Ints:
+        """Return the market row of each environment, (N,)."""
+        return np.repeat(self.bar, self.envs_per_bar)
+
+    def observe(self) -> Observation:
+        """Return what every environment sees now."""
+        close = self._prices.close[self.rows]
+        return Observation(self.bar.copy(), self.sleeves.columns(close, self.spec.n_account))
+
+    def equity(self) -> Floats:
+        """Return each sleeve's equity at the close of its bar, (N,)."""
+        return self.sleeves.equity(self._prices.close[self.rows])
+
+    def step(self, actions: Ints) -> StepResult:
+        """Fill the decisions ``actions`` (N,) at the next open, and stand on the next close."""
+        before = self.equity()
+        rows = self.rows
+        close, next_open = self._prices.close[rows], self._prices.open[rows + 1]
+        fill_decisions(
+            self.sleeves, actions, self.table, close=close, next_open=next_open, costs=self.costs, limits=self.limits
+        )
+        self.bar += 1
+        self.age += 1
+        next_close = self._prices.close[self.rows]
+        self.sleeves.pay_borrow(next_close, self.costs, self._prices.seconds / _SECONDS_PER_YEAR)
+        self.sleeves.mark(next_close)
+        equity = self.equity()
+        rewards = np.log(np.maximum(equity, 1e-6 * INITIAL_EQUITY) / before) / self.reward_unit
+        terminated = equity <= RUIN_FRACTION * self.sleeves.initial
+        over = self.age >= self.episode_bars
+        truncated = np.repeat(over, self.envs_per_bar) & ~terminated
+        final = self.observe()
+        if over.any() or terminated.any():
+            self.age[over] = 0
+            self._place(over, self.age)
+            self._start_sleeves(terminated | np.repeat(over, self.envs_per_bar))
+        return StepResult(rewards, terminated, truncated, final)
+
+    def _place(self, where: Bools, age: Ints) -> None:
+        # The episode's last step needs the bar after it, so the latest start leaves room for the rest of the episode.
+        latest = self.block.stop - 1 - (self.episode_bars - age)
+        starts = self.rng.integers(self.block.start, latest + 1)
+        self.bar = np.where(where, starts, self.bar)
+
+    def _start_sleeves(self, where: Bools) -> None:
+        self.sleeves.reset(where, np.full(self.num_envs, INITIAL_EQUITY))
+        cap = float(self.limits.cap_fraction)
+        weight = self.rng.uniform(-cap if self.limits.allow_short else 0.0, cap, self.num_envs)
+        weight *= where & (self.rng.random(self.num_envs) < 0.5)
+        close = self._prices.close[self.rows]
+        self.sleeves.fill(weight * INITIAL_EQUITY / close, close, _FREE)

@@ -1,0 +1,88 @@
+"""Bars as training reads them: one shared feature matrix, and the prices beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trader_sdk.archive.blocks import MIN_WINDOW_BARS, PURGE_BARS, Blocks, split_blocks
+from trader_sdk.archive.walk import Prices
+from trader_sdk.contract.bars import Bars
+from trader_sdk.contract.errors import DataError
+from trader_sdk.contract.spec import ModelSpec
+
+MIN_TRAIN_BARS: Final = 200
+
+
+class HistoryProvider(Protocol):
+    """The part of a feature provider that training needs."""
+
+    def history(self, bars: Bars) -> NDArray[np.float32]:
+        """Return (T - L, 53), row i for bar i + L."""
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """One symbol's bars from the first one that has features.
+
+    Attributes:
+        bars: What the features were computed from, warm-up included.
+        features: float32 (T, 53), read-only; row i belongs to ``bars.at(warm_up + i)``.
+        warm_up: Bars before the first row.
+    """
+
+    bars: Bars
+    features: NDArray[np.float32]
+    warm_up: int
+
+    @classmethod
+    def build(cls, bars: Bars, provider: HistoryProvider) -> Market:
+        """Compute the features of ``bars`` once."""
+        features = np.ascontiguousarray(provider.history(bars))
+        features.setflags(write=False)
+        return cls(bars, features, len(bars) - len(features))
+
+    @property
+    def prices(self) -> Prices:
+        """Return starts, opens and closes aligned with ``features``."""
+        bars = self.bars
+        since = slice(self.warm_up, None)
+        return Prices(bars.t[since], bars.open[since], bars.close[since], bars.timeframe.seconds)
+
+    def volatility(self, block: range) -> float:
+        """Return the standard deviation of the log returns over the rows of ``block``, a bar."""
+        return float(np.diff(np.log(self.prices.close[block.start : block.stop])).std())
+
+
+def blocks_of(market: Market, spec: ModelSpec, sizes: tuple[int, int, int] | None, n_windows: int) -> Blocks:
+    """Cut a market's rows into TRAIN, SELECT and GATE.
+
+    Args:
+        market: The market.
+        spec: The first ``spec.window - 1`` rows only fill the first window.
+        sizes: Rows of each block, TRAIN as many as are left up to its size; None for 40/20/40.
+        n_windows: Windows of SELECT and of GATE.
+
+    Raises:
+        DataError: A block would be too small to mean anything.
+    """
+    first, rows = spec.window - 1, len(market.features)
+    if sizes is not None:
+        left = rows - first - 2 * PURGE_BARS - sizes[1] - sizes[2]
+        sizes = (min(sizes[0], left), sizes[1], sizes[2])
+    blocks = split_blocks(rows, warm_up=first, sizes=sizes)
+    least = {"train": MIN_TRAIN_BARS, "select": n_windows * MIN_WINDOW_BARS, "gate": n_windows * MIN_WINDOW_BARS}
+    for name, minimum in least.items():
+        if len(getattr(blocks, name)) < minimum:
+            raise DataError(
+                "BARS",
+                f"too few bars for the {name.upper()} block after warm-up and purge",
+                where=f"{market.bars.symbol} {market.bars.timeframe}",
+                expected=f">= {minimum}",
+                found=len(getattr(blocks, name)),
+                remedy="Give more bars; a run with seven windows needs about 2,500.",
+            )
+    return blocks
