@@ -1,0 +1,82 @@
+"""From what a pickle built to plain data: bounded, without classes, each loss named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from trader_sdk.checkpoint.faults import too_large, unreadable
+from trader_sdk.checkpoint.limits import MAX_DEPTH, MAX_VALUES
+from trader_sdk.checkpoint.pickle_classes import ClassName, Foreign, Ndarray, check_text
+from trader_sdk.checkpoint.tensors import TensorRef
+from trader_sdk.contract.errors import Finding
+
+_SCALARS = (bool, int, float, type(None))
+
+
+class Plainer:
+    """Writes shared references out and classes off, within one budget of values for a whole file.
+
+    Args:
+        tensor: What becomes of a tensor reference: its array, or the checked reference itself.
+    """
+
+    def __init__(self, tensor: Callable[[str, TensorRef], object]) -> None:
+        self.tensor = tensor
+        self.notes: list[Finding] = []
+        self._left = MAX_VALUES
+
+    def convert(self, value: object, where: str, depth: int = 0) -> Any:
+        """Return ``value`` as dict, list, tuple, scalars, text, bytes and arrays.
+
+        Raises:
+            CheckpointError: E107 beyond a limit, E101 for what is no data.
+        """
+        self._left -= 1
+        if self._left < 0 or depth > MAX_DEPTH:
+            raise too_large("the data is too deep or has too many values", where=where, expected=f"depth {MAX_DEPTH}")
+        kind = type(value)
+        if kind in _SCALARS:
+            return value
+        if isinstance(value, str | bytes):
+            check_text(value)
+            return value
+        if isinstance(value, dict):
+            return {
+                self._key(key): self.convert(item, f"{where}.{key}"[:200], depth + 1) for key, item in value.items()
+            }
+        if isinstance(value, list | tuple):
+            items = [self.convert(item, f"{where}[{index}]"[:200], depth + 1) for index, item in enumerate(value)]
+            return tuple(items) if isinstance(value, tuple) else items
+        return self._special(value, where, depth)
+
+    def _key(self, key: object) -> object:
+        if isinstance(key, str | bytes):
+            check_text(key)
+        return key
+
+    def _special(self, value: object, where: str, depth: int) -> Any:
+        if type(value) is TensorRef:
+            return self.tensor(where, value)
+        if type(value) is Foreign:
+            self._note(where, value.name)
+            return self.convert(value.state, where, depth + 1)
+        if type(value) is ClassName:
+            self._note(where, value.name)
+            return value.name
+        if type(value) is Ndarray and value.value is not None:
+            return np.array(value.value)
+        raise unreadable("the checkpoint holds something that is no data", where=where, found=type(value).__name__)
+
+    def _note(self, where: str, name: str) -> None:
+        self.notes.append(
+            Finding(
+                "W109",
+                where=where,
+                expected="plain data",
+                actual=f"an instance of {name}",
+                remedy="Its values were kept and its class was not imported; save plain data to silence this note.",
+            )
+        )

@@ -1,0 +1,126 @@
+"""A checkpoint's bytes: opened once, read once, hashed once."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+
+import numpy as np
+
+from trader_sdk.checkpoint.faults import too_large, unreadable
+from trader_sdk.checkpoint.limits import MAX_FILE_BYTES
+from trader_sdk.contract.errors import CheckpointError
+
+_READ_AT_ONCE = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A private copy of a file's bytes and their digest.
+
+    Attributes:
+        name: The path as the caller wrote it, for messages only: the file is never opened again.
+        data: The bytes, writable by nobody else.
+        sha256: ``sha256:<hex>`` of the bytes.
+    """
+
+    name: str
+    data: memoryview
+    sha256: str
+
+
+def read_source(path: str | os.PathLike[str], expected_sha256: str | None = None) -> Source:
+    """Read a regular file into a private buffer and hash it.
+
+    Args:
+        path: File to read. Symbolic links are followed, a FIFO or device is refused without blocking.
+        expected_sha256: ``sha256:<hex>`` or bare hex; compared before anything is parsed.
+
+    Returns:
+        The bytes and their digest.
+
+    Raises:
+        CheckpointError: E101 unreadable, empty or changed while read; E103 another digest; E107 above 512 MiB.
+    """
+    name = os.fspath(path)
+    wanted = None if expected_sha256 is None else normalise_digest(expected_sha256)
+    data = _read_all(name)
+    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    if wanted is not None and wanted != digest:
+        raise CheckpointError(
+            "E103", "the file's digest is not the expected one", where=name, expected=wanted, found=digest
+        )
+    return Source(name, data, digest)
+
+
+def normalise_digest(text: str) -> str:
+    """Return ``sha256:<hex>`` in lower case from a digest with or without its prefix.
+
+    Raises:
+        CheckpointError: E103 if the text is no sha256.
+
+    Example:
+        >>> normalise_digest("A" * 64) == "sha256:" + "a" * 64
+        True
+    """
+    digits = text.lower().removeprefix("sha256:")
+    if len(digits) != 64 or not set(digits) <= set("0123456789abcdef"):
+        raise CheckpointError(
+            "E103", "the expected digest is no sha256", expected="sha256: and 64 hex digits", found=text[:80]
+        )
+    return f"sha256:{digits}"
+
+
+def _read_all(name: str) -> memoryview:
+    try:
+        descriptor = os.open(name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    except (OSError, ValueError) as error:
+        raise unreadable("the file cannot be opened", where=name, found=_reason(error)) from error
+    try:
+        before = _regular(os.fstat(descriptor), name)
+        data = _fill(descriptor, before.st_size, name)
+        after = os.fstat(descriptor)
+    except OSError as error:
+        raise unreadable("the file cannot be read", where=name, found=_reason(error)) from error
+    finally:
+        os.close(descriptor)
+    if _identity(before) != _identity(after):
+        raise unreadable("the file changed while it was read", where=name)
+    return data
+
+
+def _reason(error: OSError | ValueError) -> str:
+    number = error.errno if isinstance(error, OSError) else None
+    return str(error) if number is None else f"{errno.errorcode.get(number, number)} {os.strerror(number)}"
+
+
+def _identity(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _regular(status: os.stat_result, name: str) -> os.stat_result:
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a directory" if stat.S_ISDIR(status.st_mode) else "a device, pipe or socket"
+        raise unreadable("this is no regular file", where=name, found=kind)
+    if status.st_size == 0:
+        raise unreadable("the file is empty", where=name, found="0 bytes")
+    if status.st_size > MAX_FILE_BYTES:
+        raise too_large("the file is too large", where=name, expected=f"<= {MAX_FILE_BYTES} B", found=status.st_size)
+    return status
+
+
+def _fill(descriptor: int, size: int, name: str) -> memoryview:
+    # np.empty leaves the pages untouched, so that the bytes are written once.
+    buffer = np.empty(size, dtype=np.uint8).data
+    filled = 0
+    while filled < size:
+        count = os.readv(descriptor, [buffer[filled : filled + _READ_AT_ONCE]])
+        if count == 0:
+            raise unreadable("the file shrank while it was read", where=name, expected=size, found=filled)
+        filled += count
+    if os.read(descriptor, 1):
+        raise unreadable("the file grew while it was read", where=name, expected=size)
+    return buffer
