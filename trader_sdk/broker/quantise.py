@@ -26,7 +26,7 @@ def round_to(value: Decimal, increment: Decimal, rounding: str = ROUND_DOWN) -> 
         (Decimal('1.23'), Decimal('6'))
     """
     steps = (value / increment).to_integral_value(rounding=rounding)
-    return (steps * increment).quantize(increment) if increment.normalize().as_tuple().exponent else steps * increment
+    return (steps * increment).quantize(increment)
 
 
 def share_tick(price: Decimal) -> Decimal:
@@ -38,15 +38,14 @@ def share_tick(price: Decimal) -> Decimal:
     return CENT if price >= 1 else TICK_UNDER_ONE_DOLLAR
 
 
-def round_price(price: Decimal, side: Side, asset: AssetView | None = None) -> Decimal:
-    """Return ``price`` on its tick, away from the market: a buy never pays more, a sell never gets less.
+def round_price(price: Decimal, side: Side, tick: Decimal | None = None) -> Decimal:
+    """Return ``price`` on ``tick`` (a share's own when omitted): a buy never pays more, a sell never gets less.
 
     Example:
         >>> round_price(Decimal("10.119"), Side.BUY), round_price(Decimal("10.111"), Side.SELL)
         (Decimal('10.11'), Decimal('10.12'))
     """
-    tick = asset.price_increment if asset is not None and asset.price_increment else share_tick(price)
-    return round_to(price, tick, ROUND_DOWN if side is Side.BUY else ROUND_UP)
+    return round_to(price, tick or share_tick(price), ROUND_DOWN if side is Side.BUY else ROUND_UP)
 
 
 def round_qty(qty: Decimal, asset: AssetView | None = None) -> Decimal:
@@ -76,6 +75,15 @@ def quantised(request: OrderRequest, asset: AssetView | None = None) -> OrderReq
         request,
         qty=None if request.qty is None else round_qty(request.qty, asset),
         notional=None if request.notional is None else round_to(request.notional, CENT),
-        limit_price=None if request.limit_price is None else round_price(request.limit_price, request.side, asset),
-        stop_price=None if request.stop_price is None else round_price(request.stop_price, request.side, asset),
+        limit_price=_on_tick(request.limit_price, request, asset),
+        stop_price=_on_tick(request.stop_price, request, asset),
     )
+
+
+def _on_tick(price: Decimal | None, request: OrderRequest, asset: AssetView | None) -> Decimal | None:
+    if price is None:
+        return None
+    tick = asset.price_increment if asset is not None else None
+    if tick is None and "/" in request.symbol:
+        tick = FRACTIONAL_INCREMENT  # a pair whose own increment is not known
+    return round_price(price, request.side, tick)

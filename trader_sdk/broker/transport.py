@@ -1,0 +1,157 @@
+"""An HTTP session that always ends in time, never follows a redirect and never tries twice."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError
+
+from trader_sdk.broker.endpoint import Timeouts, is_loopback
+
+
+class DeadlineExceededError(requests.exceptions.Timeout):
+    """The whole exchange took longer than its total deadline, whatever trickled in meanwhile."""
+
+
+class RedirectedError(requests.exceptions.RequestException):
+    """The venue answered with a redirect: the address is wrong, and what became of the request is not known."""
+
+
+class _Deadline:
+    """Cuts the socket in use when time is over, which ends any read that a trickle of bytes keeps alive."""
+
+    def __init__(self, seconds: float) -> None:
+        self.fired = False
+        self._lock = threading.Lock()
+        self._sock: socket.socket | None = None
+        self._timer = threading.Timer(seconds, self._fire)
+        self._timer.daemon = True
+
+    def start(self) -> None:
+        self._timer.start()
+
+    def cancel(self) -> None:
+        self._timer.cancel()
+
+    def watch(self, sock: socket.socket | None) -> None:
+        with self._lock:
+            if self.fired:
+                raise ConnectTimeoutError("the deadline was over before the request was sent")
+            self._sock = sock
+
+    def _fire(self) -> None:
+        with self._lock:
+            self.fired = True
+            if self._sock is not None:
+                # The plain socket's shutdown, also for TLS: SSLSocket.shutdown would drop the layer that the reading
+                # thread stands in. An already closed socket is what we want.
+                with suppress(OSError):
+                    socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+
+
+_in_flight: Final = threading.local()
+
+
+def _watch(sock: Any) -> None:
+    deadline: _Deadline | None = getattr(_in_flight, "deadline", None)
+    if deadline is not None:
+        deadline.watch(sock)
+
+
+class _WatchedHTTPConnection(HTTPConnection):
+    def connect(self) -> None:
+        super().connect()
+        _watch(self.sock)
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        _watch(self.sock)
+        super().request(*args, **kwargs)
+
+
+class _WatchedHTTPSConnection(HTTPSConnection):
+    def connect(self) -> None:
+        super().connect()
+        _watch(self.sock)
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        _watch(self.sock)
+        super().request(*args, **kwargs)
+
+
+class _HTTPPool(HTTPConnectionPool):
+    ConnectionCls = _WatchedHTTPConnection
+
+
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _WatchedHTTPSConnection
+
+
+_POOLS: Final = {"http": _HTTPPool, "https": _HTTPSPool}
+
+
+class _WatchedAdapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+
+class BoundedSession(requests.Session):
+    """A session for one thread whose every request ends within ``timeouts``.
+
+    A name server that does not answer is bounded by the resolver's own settings, not by these.
+
+    Args:
+        base_url: Proxies and netrc of the environment are ignored when this is on loopback.
+        timeouts: Bounds of one request, connect, each read and in total.
+    """
+
+    def __init__(self, base_url: str, timeouts: Timeouts) -> None:
+        super().__init__()
+        self.trust_env = not is_loopback(base_url)
+        self._timeouts = timeouts
+        self.mount("https://", _WatchedAdapter(max_retries=0))
+        self.mount("http://", _WatchedAdapter(max_retries=0))
+
+    def request(self, method: str, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
+        """Send one request and read its whole reply.
+
+        Raises:
+            requests.exceptions.RequestException: No complete reply came in time, or it was a redirect.
+        """
+        kwargs["timeout"] = (self._timeouts.connect_seconds, self._timeouts.read_seconds)
+        kwargs["allow_redirects"] = False
+        with _deadline(self._timeouts.total_seconds):
+            response = super().request(method, url, *args, **kwargs)
+        if 300 <= response.status_code < 400:
+            raise RedirectedError(f"redirected with {response.status_code}", response=response)
+        return response
+
+
+@contextmanager
+def _deadline(seconds: float) -> Iterator[None]:
+    deadline = _in_flight.deadline = _Deadline(seconds)
+    deadline.start()
+    try:
+        yield
+    except requests.exceptions.RequestException as error:
+        if deadline.fired and not isinstance(error, requests.exceptions.ConnectTimeout):
+            raise DeadlineExceededError(f"no complete reply within {seconds} s") from error
+        raise
+    finally:
+        deadline.cancel()
+        _in_flight.deadline = None
+    if deadline.fired:
+        raise DeadlineExceededError(f"no complete reply within {seconds} s")

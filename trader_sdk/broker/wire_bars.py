@@ -1,0 +1,68 @@
+"""Bars as Alpaca writes them (``t o h l c v``), in REST replies and in stream frames, become the contract's values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trader_sdk.contract.bars import Bar
+from trader_sdk.contract.errors import BrokerError
+
+Row = Mapping[str, Any]
+
+
+def bar_from_wire(symbol: str, row: Row) -> Bar:
+    """Return one bar of a REST reply or of the stream.
+
+    Args:
+        symbol: Whose bar it is.
+        row: Its fields; ``t`` is RFC 3339 text or a msgpack timestamp.
+
+    Raises:
+        BrokerError: E803 if a field is missing or not a number. Plausibility is the reader's to judge.
+
+    Example:
+        >>> row = {"t": "2021-02-01T16:01:00Z", "o": 133.1, "h": 133.9, "l": 133.0, "c": 133.7, "v": 9876}
+        >>> bar_from_wire("AAPL", row).t
+        1612195260000000000
+    """
+    return Bar(symbol, int(starts([row])[0]), *(float(column([row], key)[0]) for key in "ohlcv"))
+
+
+def stream_bar(raw: Row) -> Bar:
+    """Return the bar of a ``b``, ``u`` or ``d`` message of the market data stream.
+
+    Raises:
+        BrokerError: E803 if a field is missing or not a number; quarantine the message.
+    """
+    symbol = raw.get("S")
+    if not isinstance(symbol, str) or not symbol:
+        raise BrokerError("E803", "a bar could not be read", where="S", expected="a symbol", found=symbol)
+    return bar_from_wire(symbol, raw)
+
+
+def column(rows: Sequence[Row], key: str) -> NDArray[np.float64]:
+    """Return field ``key`` of every row as float64 (T,)."""
+    try:
+        return np.array([row[key] for row in rows], dtype=np.float64)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BrokerError("E803", "bars could not be read", where=key, expected="a number in every bar") from error
+
+
+def starts(rows: Sequence[Row]) -> NDArray[np.int64]:
+    """Return the bars' starts as int64 (T,), nanoseconds since the epoch, UTC."""
+    try:
+        return np.array([_nanoseconds(row["t"]) for row in rows], dtype=np.int64)
+    except (KeyError, AttributeError, ValueError) as error:
+        raise BrokerError("E803", "bars could not be read", where="t", expected="RFC 3339 UTC in every bar") from error
+
+
+def _nanoseconds(t: Any) -> int:
+    if isinstance(t, str):
+        if not t.endswith("Z"):
+            raise ValueError("not UTC")
+        return int(np.datetime64(t[:-1], "ns").astype(np.int64))
+    return int(t.to_unix_nano())
