@@ -1,0 +1,302 @@
+"""A model that is ready to decide: read, detected, checked, built, proven; immutable from then on."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, Final, NoReturn, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trader_sdk.checkpoint.pins import read_pins
+from trader_sdk.checkpoint.policy import policy_layers, policy_sha256
+from trader_sdk.checkpoint.reader import Backend, RawCheckpoint, read_checkpoint
+from trader_sdk.contract.compatibility import CompatReport, Mode, Pin, check_compatibility, enforce
+from trader_sdk.contract.detect import Detection, detect_version_from_checkpoint
+from trader_sdk.contract.errors import ContractError, Finding, SdkError, Severity, UsageError
+from trader_sdk.contract.metadata import ACTIVATIONS
+from trader_sdk.contract.spec import CURRENT_TRADER_VERSION, MARKET_FEATURES, ModelSpec
+from trader_sdk.decisions import (
+    Decision,
+    Decisions,
+    DecisionStream,
+    account_columns,
+    as_float32,
+    checked_logits,
+    decision_from,
+    wrong_shape,
+)
+from trader_sdk.engine.dense import DensePolicy, Floats
+from trader_sdk.engine.probe import activation_from_probe, read_probe
+
+__all__ = ["Decision", "DecisionStream", "Decisions", "NativeModelWrapper"]
+
+_ASSUMED_ACTIVATION: Final = "tanh"
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    raw: RawCheckpoint
+    spec: ModelSpec
+    report: CompatReport
+    policy: DensePolicy
+    policy_sha256: str
+
+
+class NativeModelWrapper:
+    """Load a checkpoint, verify it, and decide with it. Immutable, thread-safe, and not picklable.
+
+    Args:
+        path: A ``.pt`` or ``.safetensors`` checkpoint; the bytes decide which it is.
+        strict_version: Refuse findings of class POLICY too (an assumed activation, an ambiguous version).
+        trader_version: The trader to check against; this release's own when None.
+        expected_sha256: Refuse any other file.
+        symbol: Refuse a checkpoint that says it is another symbol's.
+        activation: What the file leaves unsaid: ``tanh``, ``relu``, ``elu``, ``leaky_relu`` or ``silu``.
+        pins: What people assert about files: a ``trader-pins.toml``, or the pins themselves.
+        backend: ``"numpy"`` reads strictly and without torch; ``"torch"`` reads layouts that it does not know.
+
+    Raises:
+        SdkError: CheckpointError (1xx), VersionError (2xx), ContractError (3xx), ActionError (4xx) or
+            CompatibilityError (5xx); ``findings`` holds every fault that was found.
+
+    Example:
+        >>> model = NativeModelWrapper("model.pt")  # doctest: +SKIP
+        >>> model.decide(obs).name  # doctest: +SKIP
+        'BUY_50%'
+    """
+
+    __slots__ = ("_loaded",)
+
+    _loaded: _Loaded
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        strict_version: bool = False,
+        *,
+        trader_version: str | None = None,
+        expected_sha256: str | None = None,
+        symbol: str | None = None,
+        activation: str | None = None,
+        pins: str | os.PathLike[str] | Sequence[Pin] | None = None,
+        backend: Backend = "numpy",
+    ) -> None:
+        raw = read_checkpoint(path, backend=backend, expected_sha256=expected_sha256)
+        try:
+            detection = _with_activation(detect_version_from_checkpoint(raw.fields), activation)
+            _check_symbol(detection, symbol)
+            report = check_compatibility(
+                detection,
+                CURRENT_TRADER_VERSION if trader_version is None else trader_version,
+                sha256=raw.sha256,
+                pins=_pins(pins),
+                at=datetime.now(UTC),
+            ).with_findings(*raw.notes)
+            spec = enforce(report, Mode.STRICT if strict_version else Mode.WARN)
+            policy = _build(raw, detection, report)
+            digest = policy_sha256(policy.layers)
+        except SdkError as error:
+            error.where = f"{raw.path}: {error.where}" if error.where else raw.path
+            raise
+        object.__setattr__(self, "_loaded", _Loaded(raw, spec, report, policy, digest))
+        _warn_once(raw, report)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"a model is immutable: {name} cannot be set")
+
+    def __reduce__(self) -> NoReturn:
+        raise UsageError(
+            "USAGE",
+            "a model is not pickled: its file is what was verified",
+            where=self._loaded.raw.path,
+            remedy="Pass the path and the sha256, and load it in each process.",
+        )
+
+    def __repr__(self) -> str:
+        return f"NativeModelWrapper({self._loaded.raw.path!r}, model {self.model_version}, {self.sha256[:19]})"
+
+    @property
+    def model_spec(self) -> ModelSpec:
+        """Return what the model means; for an ambiguous legacy file the newest candidate's spec."""
+        return self._loaded.spec
+
+    @property
+    def model_version(self) -> str:
+        """Return the version, or its candidates joined by ``|``."""
+        return self._loaded.report.model_version
+
+    @property
+    def report(self) -> CompatReport:
+        """Return every finding of loading."""
+        return self._loaded.report
+
+    @property
+    def sha256(self) -> str:
+        """Return the file's digest, ``sha256:<hex>``."""
+        return self._loaded.raw.sha256
+
+    @property
+    def policy_sha256(self) -> str:
+        """Return the policy's canonical digest, the same in every file that holds this policy."""
+        return self._loaded.policy_sha256
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """Return the fields beside the weights, plain data, without the optimizer's state."""
+        fields = self._loaded.raw.metadata
+        return MappingProxyType({name: value for name, value in fields.items() if name != "optimizer_state_dict"})
+
+    @property
+    def activation(self) -> str:
+        """Return the activation in use: stated, proven by the golden probe, or assumed (W310)."""
+        return self._loaded.policy.activation
+
+    @property
+    def policy(self) -> DensePolicy:
+        """Return the network, for callers that hold market and account parts themselves (backtest, training)."""
+        return self._loaded.policy
+
+    @overload
+    def decide(self, obs: NDArray[np.floating[Any]]) -> Decision: ...
+
+    @overload
+    def decide(self, obs: Sequence[Sequence[float]]) -> list[Decision]: ...
+
+    def decide(self, obs: Any) -> Decision | list[Decision]:
+        """Decide on whole observations, by the best logit; the lowest index wins a tie.
+
+        Args:
+            obs: float32 (obs_dim,) or (window, n_features): one decision; (n, obs_dim): a list of n. Oldest bar
+                first. float64 is cast with a check.
+
+        Returns:
+            A :class:`Decision`, or a list of them for a batch.
+
+        Raises:
+            ActionError: E405 for another shape or type, NaN or infinity; E404 if the policy gives a non-finite logit.
+        """
+        spec, policy = self._loaded.spec, self._loaded.policy
+        values = as_float32(obs, "observation")
+        single = values.shape in ((spec.obs_dim,), (spec.window, spec.n_features))
+        if not single and (values.ndim != 2 or values.shape[1] != spec.obs_dim):
+            shapes = f"({spec.obs_dim},), ({spec.window}, {spec.n_features}) or (n, {spec.obs_dim})"
+            raise wrong_shape("observation", shapes, values.shape)
+        with np.errstate(over="ignore", invalid="ignore"):
+            logits = policy.logits(values.reshape(-1, spec.obs_dim))
+        decisions = [decision_from(row, spec, self.sha256) for row in logits]
+        return decisions[0] if single else decisions
+
+    def stream(self) -> DecisionStream:
+        """Return a new stream: push rows, decide on the newest window, the fast live path."""
+        return DecisionStream(self._loaded.policy, self._loaded.spec, self.sha256)
+
+    def decide_history(self, market: NDArray[np.floating[Any]], account: Any = None) -> Decisions:
+        """Decide on every full window of a history.
+
+        Args:
+            market: float32 (T, 53), T >= window, oldest bar first.
+            account: float32 (T, 3 or 6), the account columns as they were at each bar; None for a model without.
+
+        Returns:
+            T - window + 1 decisions; row i is the window that ends with bar ``i + window - 1``.
+
+        Raises:
+            ActionError: E405 for a wrong shape or type, NaN or infinity; E404 for a non-finite output.
+        """
+        policy = self._loaded.policy
+        rows = as_float32(market, "market")
+        if rows.ndim != 2 or rows.shape[1] != MARKET_FEATURES or len(rows) < policy.window:
+            raise wrong_shape("market", f"(T >= {policy.window}, {MARKET_FEATURES})", rows.shape)
+        columns = account_columns(account, policy.n_account, (len(rows),))
+        with np.errstate(over="ignore", invalid="ignore"):
+            logits = policy.logits_from_sums(policy.market_sums(rows), columns[policy.window - 1 :])
+        return Decisions(logits, self._loaded.spec, self.sha256)
+
+
+def _pins(pins: str | os.PathLike[str] | Sequence[Pin] | None) -> Sequence[Pin]:
+    if pins is None:
+        return ()
+    return read_pins(pins) if isinstance(pins, str | os.PathLike) else pins
+
+
+def _with_activation(detection: Detection, stated: str | None) -> Detection:
+    if stated is None:
+        return detection
+    if stated not in ACTIVATIONS:
+        raise UsageError(
+            "USAGE", "no such activation", where="activation", expected=", ".join(ACTIVATIONS), found=f"{stated!r:.40}"
+        )
+    if detection.activation not in (None, stated):
+        raise ContractError(
+            "E301",
+            "the file states another activation",
+            where="activation",
+            expected=detection.activation,
+            found=stated,
+        )
+    return replace(detection, activation=stated)
+
+
+def _check_symbol(detection: Detection, symbol: str | None) -> None:
+    stated = detection.metadata.text("symbol")
+    if symbol is not None and stated is not None and stated != symbol:
+        raise ContractError("E301", "the checkpoint is another symbol's", where="symbol", expected=symbol, found=stated)
+
+
+def _build(raw: RawCheckpoint, detection: Detection, report: CompatReport) -> DensePolicy:
+    layers = policy_layers(raw.tensors, detection.architecture)
+    spec = report.spec
+    probe = read_probe(raw.metadata, obs_dim=spec.obs_dim, n_actions=spec.n_actions)
+    activation = report.activation
+    if activation is None:
+        activation = activation_from_probe(layers, probe, window=spec.window) if probe else _ASSUMED_ACTIVATION
+    policy = DensePolicy(layers, activation, window=spec.window)
+    if probe is None:
+        _smoke_decision(policy)
+        return policy
+    fault = probe.fault(policy)
+    if fault is not None:
+        raise ContractError(
+            "E308",
+            "the weights do not give what was recorded with them",
+            where="golden_probe",
+            expected=f"the recorded logits ({activation})",
+            found=fault,
+        )
+    return policy
+
+
+def _smoke_decision(policy: DensePolicy) -> None:
+    ones: Floats = np.ones((1, policy.obs_dim), dtype=np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        checked_logits(policy.logits(ones))
+
+
+_shown: Final[set[tuple[str, str]]] = set()
+_shown_lock: Final = threading.Lock()
+
+
+def _warn_once(raw: RawCheckpoint, report: CompatReport) -> None:
+    findings = [finding for finding in report.findings if finding.severity is Severity.POLICY]
+    for finding in findings:
+        key = (raw.sha256, finding.code)
+        with _shown_lock:
+            if key in _shown:
+                continue
+            _shown.add(key)
+        _warn(raw, finding)
+
+
+def _warn(raw: RawCheckpoint, finding: Finding) -> None:
+    # Imported here: most loads have nothing to say, and the logger costs more than the load.
+    import structlog
+
+    structlog.get_logger("trader_sdk.model").warning(
+        "model_loaded_with_finding", path=raw.path, sha256=raw.sha256, **finding.to_dict()
+    )
