@@ -1,4 +1,4 @@
-"""Journal events: their names, and the plain-data form of what they carry."""
+"""Journal entries: links of a hash chain, and the plain-data form of what they carry."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from enum import StrEnum
 from typing import Any, Final
 
 from trader_sdk.contract.canonical import sha256_of
+from trader_sdk.contract.documents import JournalEvent
 from trader_sdk.orders import (
     FillDelta,
     OrderEvent,
@@ -24,32 +24,6 @@ from trader_sdk.portfolio import Sleeve
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class EventName(StrEnum):
-    """Everything a journal can say; past-tense facts."""
-
-    RUN_STARTED = "run_started"
-    MODEL_LOADED = "model_loaded"
-    MODEL_REFUSED = "model_refused"
-    BAR_CLOSED = "bar_closed"
-    DECISION_MADE = "decision_made"
-    INTENT_RECORDED = "intent_recorded"
-    ORDER_SENT = "order_sent"
-    ORDER_ACKNOWLEDGED = "order_acknowledged"
-    ORDER_REFUSED = "order_refused"
-    ORDER_UNKNOWN = "order_unknown"
-    ORDER_UPDATED = "order_updated"
-    FILL_RECORDED = "fill_recorded"
-    SLEEVE_CHANGED = "sleeve_changed"
-    RECONCILE_FINISHED = "reconcile_finished"
-    DRIFT_FOUND = "drift_found"
-    LIMIT_CHANGED = "limit_changed"
-    STATE_CHANGED = "state_changed"
-    MODEL_SWAPPED = "model_swapped"
-    SHADOW_DECIDED = "shadow_decided"
-    NOTIFIED = "notified"
-    RUN_FINISHED = "run_finished"
-
-
 @dataclass(frozen=True, slots=True)
 class Draft:
     """An event before it has a place in the chain.
@@ -60,25 +34,25 @@ class Draft:
         body: Plain JSON data; money as text, times as RFC 3339.
     """
 
-    event: EventName
+    event: JournalEvent
     at: datetime
     body: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class JournalEvent:
+class JournalEntry:
     """One link of the chain: ``sha256`` covers everything else, ``prev`` is the digest of the link before."""
 
     seq: int
     prev: str
     at: datetime
-    event: EventName
+    event: JournalEvent
     run_id: str
     body: Mapping[str, Any]
     sha256: str
 
     @classmethod
-    def link(cls, draft: Draft, *, seq: int, prev: str, run_id: str) -> JournalEvent:
+    def link(cls, draft: Draft, *, seq: int, prev: str, run_id: str) -> JournalEntry:
         """Return ``draft`` as the link after ``prev``."""
         content = _content(seq, prev, draft.at, draft.event, run_id, draft.body)
         return cls(seq, prev, draft.at, draft.event, run_id, draft.body, sha256_of(content))
@@ -91,7 +65,7 @@ class JournalEvent:
 
 
 def _content(
-    seq: int, prev: str, at: datetime, event: EventName, run_id: str, body: Mapping[str, Any]
+    seq: int, prev: str, at: datetime, event: JournalEvent, run_id: str, body: Mapping[str, Any]
 ) -> dict[str, Any]:
     return {"seq": seq, "prev": prev, "at": rfc3339(at), "event": event.value, "run_id": run_id, "body": dict(body)}
 

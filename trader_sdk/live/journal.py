@@ -17,8 +17,9 @@ from typing import Final, Self
 from filelock import FileLock, Timeout
 
 from trader_sdk.contract.canonical import canonical_json
+from trader_sdk.contract.documents import JournalEvent
 from trader_sdk.contract.errors import StorageError
-from trader_sdk.live.events import Draft, EventName, JournalEvent, parse_time
+from trader_sdk.live.events import Draft, JournalEntry, parse_time
 from trader_sdk.live.ledger import Ledger, fold
 from trader_sdk.live.tables import JOURNAL_SCHEMA, SCHEMA_SQL, event_statement, table_statements
 
@@ -47,7 +48,7 @@ class Journal:
         ledger: The books, folded from every event so far.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, run_id: str, events: Sequence[JournalEvent]) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, run_id: str, events: Sequence[JournalEntry]) -> None:
         self._connection = connection
         self._run_id = run_id
         self._tip = events[-1].sha256 if events else _GENESIS
@@ -85,7 +86,7 @@ class Journal:
         journal._lock = held
         return journal
 
-    def append(self, drafts: Iterable[Draft]) -> tuple[JournalEvent, ...]:
+    def append(self, drafts: Iterable[Draft]) -> tuple[JournalEntry, ...]:
         """Commit ``drafts`` in one transaction and fold them into the books; all or none.
 
         Raises:
@@ -109,16 +110,16 @@ class Journal:
             self.ledger.apply(event)
         return events
 
-    def _linked(self, drafts: Iterable[Draft]) -> tuple[JournalEvent, ...]:
-        events: list[JournalEvent] = []
+    def _linked(self, drafts: Iterable[Draft]) -> tuple[JournalEntry, ...]:
+        events: list[JournalEntry] = []
         seq, tip = self._seq, self._tip
         for draft in drafts:
-            event = JournalEvent.link(draft, seq=seq + 1, prev=tip, run_id=self._run_id)
+            event = JournalEntry.link(draft, seq=seq + 1, prev=tip, run_id=self._run_id)
             seq, tip = event.seq, event.sha256
             events.append(event)
         return tuple(events)
 
-    def _insert(self, event: JournalEvent) -> None:
+    def _insert(self, event: JournalEntry) -> None:
         statements = [event_statement(event, canonical_json(dict(event.body)).decode()), *table_statements(event)]
         for sql, row in statements:
             self._connection.execute(sql, row)
@@ -163,7 +164,7 @@ def lock_folder(folder: Path) -> FileLock:
     return lock
 
 
-def read_events(folder: Path) -> list[JournalEvent]:
+def read_events(folder: Path) -> list[JournalEntry]:
     """Return every event of the journal in ``folder``; works while a trader is writing, and when none is.
 
     Raises:
@@ -228,13 +229,13 @@ def _check_stamp(connection: sqlite3.Connection, stamp: Stamp, folder: Path) -> 
         )
 
 
-def _rows(connection: sqlite3.Connection) -> Iterator[JournalEvent]:
+def _rows(connection: sqlite3.Connection) -> Iterator[JournalEntry]:
     cursor = connection.execute("SELECT seq, prev, at, event, run_id, body, sha256 FROM events ORDER BY seq")
     for seq, prev, at, event, run_id, body, sha256 in cursor:
-        yield JournalEvent(seq, prev, parse_time(at), EventName(event), run_id, json.loads(body), sha256)
+        yield JournalEntry(seq, prev, parse_time(at), JournalEvent(event), run_id, json.loads(body), sha256)
 
 
-def _verified(events: Iterable[JournalEvent], folder: Path) -> Iterator[JournalEvent]:
+def _verified(events: Iterable[JournalEntry], folder: Path) -> Iterator[JournalEntry]:
     """Yield events whose chain holds from the first on."""
     tip, seq = _GENESIS, 0
     for event in events:

@@ -10,9 +10,9 @@ from decimal import Decimal
 from typing import Any, Final
 
 from trader_sdk.contract.canonical import sha256_of
+from trader_sdk.contract.documents import JournalEvent
 from trader_sdk.live.events import (
-    EventName,
-    JournalEvent,
+    JournalEntry,
     bar_ns,
     intent_of,
     parse_time,
@@ -50,11 +50,10 @@ class LastDecision:
 
 @dataclass(slots=True)
 class Totals:
-    """Counters for the line a bar and the summary."""
+    """Counters for the line a bar and the summary; ``bars`` counts bar times, whatever the number of symbols."""
 
     bars: int = 0
     decisions: int = 0
-    orders: int = 0
     fills: int = 0
     fees: Decimal = _ZERO
     turnover: Decimal = _ZERO
@@ -86,12 +85,14 @@ class Ledger:
     external: dict[str, Decimal] = field(default_factory=dict)
     drifted_at: dict[str, datetime] = field(default_factory=dict)
     bars: dict[str, int] = field(default_factory=dict)
+    newest_bar: int = 0
+    executions: set[str] = field(default_factory=set)
     prices: dict[str, Decimal] = field(default_factory=dict)
     decided: dict[str, LastDecision] = field(default_factory=dict)
     models: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     totals: Totals = field(default_factory=Totals)
 
-    def apply(self, event: JournalEvent) -> None:
+    def apply(self, event: JournalEntry) -> None:
         """Fold one event in; events that only inform leave the books as they are."""
         self.last_at = event.at
         fold = _FOLDS.get(event.event)
@@ -102,6 +103,11 @@ class Ledger:
     def working(self) -> list[OrderRecord]:
         """Return our orders that are not at their end."""
         return [record for record in self.orders.values() if not record.state.is_terminal]
+
+    @property
+    def orders_at_venue(self) -> int:
+        """Return how many orders the venue took."""
+        return sum(1 for record in self.orders.values() if record.state.broker_order_id is not None)
 
     @property
     def equity(self) -> Decimal:
@@ -144,7 +150,7 @@ class Ledger:
         )
 
 
-def fold(events: Iterable[JournalEvent]) -> Ledger:
+def fold(events: Iterable[JournalEntry]) -> Ledger:
     """Return the books after ``events``, oldest first."""
     ledger = Ledger()
     for event in events:
@@ -152,7 +158,7 @@ def fold(events: Iterable[JournalEvent]) -> Ledger:
     return ledger
 
 
-def _run_started(ledger: Ledger, event: JournalEvent) -> None:
+def _run_started(ledger: Ledger, event: JournalEntry) -> None:
     body = event.body
     ledger.run_id, ledger.mode, ledger.account_id = event.run_id, body["mode"], body["account_id"]
     ledger.epoch = body["epoch"]
@@ -161,24 +167,27 @@ def _run_started(ledger: Ledger, event: JournalEvent) -> None:
     ledger.is_finished, ledger.exit_code = False, None
 
 
-def _run_finished(ledger: Ledger, event: JournalEvent) -> None:
+def _run_finished(ledger: Ledger, event: JournalEntry) -> None:
     ledger.is_finished, ledger.exit_code = True, event.body["exit_code"]
 
 
-def _model_loaded(ledger: Ledger, event: JournalEvent) -> None:
+def _model_loaded(ledger: Ledger, event: JournalEntry) -> None:
     ledger.models[event.body["symbol"]] = event.body
 
 
-def _bar_closed(ledger: Ledger, event: JournalEvent) -> None:
+def _bar_closed(ledger: Ledger, event: JournalEntry) -> None:
     symbol, close = event.body["symbol"], Decimal(event.body["close"])
-    ledger.bars[symbol] = bar_ns(parse_time(event.body["bar"]))
+    bar_at = bar_ns(parse_time(event.body["bar"]))
+    ledger.bars[symbol] = bar_at
     ledger.prices[symbol] = close
-    ledger.totals.bars += 1
+    if bar_at > ledger.newest_bar:
+        ledger.newest_bar = bar_at
+        ledger.totals.bars += 1
     if symbol in ledger.sleeves:
         ledger.sleeves[symbol] = ledger.sleeves[symbol].mark(close)
 
 
-def _decision_made(ledger: Ledger, event: JournalEvent) -> None:
+def _decision_made(ledger: Ledger, event: JournalEntry) -> None:
     body = event.body
     ledger.decided[body["symbol"]] = LastDecision(
         bar_ns(parse_time(body["bar"])), body["action"], body["reason"], body["client_order_id"]
@@ -189,30 +198,31 @@ def _decision_made(ledger: Ledger, event: JournalEvent) -> None:
         ledger.totals.blocked[body["reason"]] += 1
 
 
-def _intent_recorded(ledger: Ledger, event: JournalEvent) -> None:
+def _intent_recorded(ledger: Ledger, event: JournalEntry) -> None:
     intent = intent_of(event.body)
     ledger.orders[intent.client_order_id] = OrderRecord(intent)
     _order_reported(ledger, event)
 
 
-def _order_sent(ledger: Ledger, event: JournalEvent) -> None:
+def _order_sent(ledger: Ledger, event: JournalEntry) -> None:
     ledger.orders[event.body["client_order_id"]].sent_at = event.at
-    ledger.totals.orders += 1
     _order_reported(ledger, event)
 
 
-def _order_reported(ledger: Ledger, event: JournalEvent) -> None:
+def _order_reported(ledger: Ledger, event: JournalEntry) -> None:
     record = ledger.orders[event.body["client_order_id"]]
     record.state = merge(record.state, report_of(event.body))
 
 
-def _fill_recorded(ledger: Ledger, event: JournalEvent) -> None:
+def _fill_recorded(ledger: Ledger, event: JournalEntry) -> None:
     body = event.body
     qty, price, fee = Decimal(body["qty"]), Decimal(body["price"]), Decimal(body["fee"])
     sign = Side(body["side"]).sign
     symbol = body["symbol"]
     if symbol in ledger.sleeves:
         ledger.sleeves[symbol] = ledger.sleeves[symbol].fill(SleeveFill(sign * qty, price, fee))
+    if body["execution_id"] is not None:
+        ledger.executions.add(body["execution_id"])
     totals = ledger.totals
     totals.fills += 1
     totals.fees += fee
@@ -220,11 +230,11 @@ def _fill_recorded(ledger: Ledger, event: JournalEvent) -> None:
     totals.slippage += sign * qty * (price - Decimal(body["decision_price"]))
 
 
-def _sleeve_changed(ledger: Ledger, event: JournalEvent) -> None:
+def _sleeve_changed(ledger: Ledger, event: JournalEntry) -> None:
     ledger.sleeves[event.body["symbol"]] = sleeve_of(event.body["sleeve"])
 
 
-def _drift_found(ledger: Ledger, event: JournalEvent) -> None:
+def _drift_found(ledger: Ledger, event: JournalEntry) -> None:
     body, symbol = event.body, event.body["symbol"]
     sleeve, price = ledger.sleeves[symbol], Decimal(body["price"])
     ledger.sleeves[symbol] = sleeve.moved_to(Decimal(body["sleeve_qty"]), price)
@@ -232,30 +242,30 @@ def _drift_found(ledger: Ledger, event: JournalEvent) -> None:
     ledger.drifted_at[symbol] = event.at
 
 
-def _limit_changed(ledger: Ledger, event: JournalEvent) -> None:
+def _limit_changed(ledger: Ledger, event: JournalEntry) -> None:
     if event.body["limit"] == "drift":
         ledger.drifted_at.pop(event.body["symbol"], None)
 
 
-def _state_changed(ledger: Ledger, event: JournalEvent) -> None:
+def _state_changed(ledger: Ledger, event: JournalEntry) -> None:
     ledger.state, ledger.state_cause = TradingState(event.body["state"]), event.body["cause"]
 
 
-_FOLDS: Final[Mapping[EventName, Callable[[Ledger, JournalEvent], None]]] = {
-    EventName.RUN_STARTED: _run_started,
-    EventName.RUN_FINISHED: _run_finished,
-    EventName.MODEL_LOADED: _model_loaded,
-    EventName.BAR_CLOSED: _bar_closed,
-    EventName.DECISION_MADE: _decision_made,
-    EventName.INTENT_RECORDED: _intent_recorded,
-    EventName.ORDER_SENT: _order_sent,
-    EventName.ORDER_ACKNOWLEDGED: _order_reported,
-    EventName.ORDER_REFUSED: _order_reported,
-    EventName.ORDER_UNKNOWN: _order_reported,
-    EventName.ORDER_UPDATED: _order_reported,
-    EventName.FILL_RECORDED: _fill_recorded,
-    EventName.SLEEVE_CHANGED: _sleeve_changed,
-    EventName.DRIFT_FOUND: _drift_found,
-    EventName.LIMIT_CHANGED: _limit_changed,
-    EventName.STATE_CHANGED: _state_changed,
+_FOLDS: Final[Mapping[JournalEvent, Callable[[Ledger, JournalEntry], None]]] = {
+    JournalEvent.RUN_STARTED: _run_started,
+    JournalEvent.RUN_FINISHED: _run_finished,
+    JournalEvent.MODEL_LOADED: _model_loaded,
+    JournalEvent.BAR_CLOSED: _bar_closed,
+    JournalEvent.DECISION_MADE: _decision_made,
+    JournalEvent.INTENT_RECORDED: _intent_recorded,
+    JournalEvent.ORDER_SENT: _order_sent,
+    JournalEvent.ORDER_ACKNOWLEDGED: _order_reported,
+    JournalEvent.ORDER_REFUSED: _order_reported,
+    JournalEvent.ORDER_UNKNOWN: _order_reported,
+    JournalEvent.ORDER_UPDATED: _order_reported,
+    JournalEvent.FILL_RECORDED: _fill_recorded,
+    JournalEvent.SLEEVE_CHANGED: _sleeve_changed,
+    JournalEvent.DRIFT_FOUND: _drift_found,
+    JournalEvent.LIMIT_CHANGED: _limit_changed,
+    JournalEvent.STATE_CHANGED: _state_changed,
 }

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
 from trader_sdk.contract.canonical import canonical_json
-from trader_sdk.live.events import EventName, JournalEvent, rfc3339
+from trader_sdk.contract.documents import JournalEvent
+from trader_sdk.live.events import JournalEntry, rfc3339
 
 JOURNAL_SCHEMA: Final = 1
 
@@ -38,26 +39,26 @@ CREATE TABLE loads (seq INTEGER PRIMARY KEY, at TEXT NOT NULL, symbol TEXT NOT N
 Statement: TypeAlias = tuple[str, tuple[Any, ...]]
 
 
-def event_statement(event: JournalEvent, body_text: str) -> Statement:
+def event_statement(event: JournalEntry, body_text: str) -> Statement:
     """Return the insert of one link of the chain."""
     row = (event.seq, event.prev, rfc3339(event.at), event.event.value, event.run_id, body_text, event.sha256)
     return "INSERT INTO events VALUES (?,?,?,?,?,?,?)", row
 
 
-def table_statements(event: JournalEvent) -> list[Statement]:
+def table_statements(event: JournalEntry) -> list[Statement]:
     """Return the rows that ``event`` adds to the tables that people query."""
     project = _PROJECTIONS.get(event.event)
     return project(event) if project is not None else []
 
 
-def _bar_closed(event: JournalEvent) -> list[Statement]:
+def _bar_closed(event: JournalEntry) -> list[Statement]:
     body = event.body
     # A revised bar replaces the row; the chain keeps both.
     sql = "INSERT OR REPLACE INTO bars_seen VALUES (?,?,?,?)"
     return [(sql, (body["symbol"], body["bar"], body["close"], event.seq))]
 
 
-def _decision_made(event: JournalEvent) -> list[Statement]:
+def _decision_made(event: JournalEntry) -> list[Statement]:
     names = ("symbol", "bar", "action", "reason", "client_order_id", "model_sha256")
     return [("INSERT INTO decisions VALUES (?,?,?,?,?,?,?)", (*(event.body[name] for name in names), event.seq))]
 
@@ -77,18 +78,18 @@ _INTENT_COLUMNS: Final = (
 )
 
 
-def _intent_recorded(event: JournalEvent) -> list[Statement]:
+def _intent_recorded(event: JournalEntry) -> list[Statement]:
     row = (*(event.body[name] for name in _INTENT_COLUMNS), event.seq)
     return [("INSERT INTO intents VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", row), *_order_reported(event)]
 
 
-def _order_reported(event: JournalEvent) -> list[Statement]:
+def _order_reported(event: JournalEntry) -> list[Statement]:
     names = ("report", "filled_qty", "filled_avg_price", "broker_order_id", "detail")
     row = (event.seq, event.body["client_order_id"], event.event.value, *(event.body[name] for name in names))
     return [("INSERT INTO order_events VALUES (?,?,?,?,?,?,?,?)", row)]
 
 
-def _fill_recorded(event: JournalEvent) -> list[Statement]:
+def _fill_recorded(event: JournalEntry) -> list[Statement]:
     body = event.body
     row = (
         *(body["client_order_id"], body["cum_qty"], rfc3339(event.at), body["symbol"], body["side"], body["qty"]),
@@ -97,23 +98,23 @@ def _fill_recorded(event: JournalEvent) -> list[Statement]:
     return [("INSERT INTO fills VALUES (?,?,?,?,?,?,?,?,?,?)", row)]
 
 
-def _sleeve_changed(event: JournalEvent) -> list[Statement]:
+def _sleeve_changed(event: JournalEntry) -> list[Statement]:
     body = event.body
     row = (event.seq, body["symbol"], body["cause"], canonical_json(dict(body["sleeve"])).decode())
     return [("INSERT INTO sleeves VALUES (?,?,?,?)", row)]
 
 
-def _limit_changed(event: JournalEvent) -> list[Statement]:
+def _limit_changed(event: JournalEntry) -> list[Statement]:
     row = (event.seq, event.body["limit"], event.body["symbol"], event.body["cause"])
     return [("INSERT INTO limits_state VALUES (?,?,?,?)", row)]
 
 
-def _state_changed(event: JournalEvent) -> list[Statement]:
+def _state_changed(event: JournalEntry) -> list[Statement]:
     row = (event.seq, "state", event.body["state"], event.body["cause"])
     return [("INSERT INTO limits_state VALUES (?,?,?,?)", row)]
 
 
-def _model_loaded(event: JournalEvent) -> list[Statement]:
+def _model_loaded(event: JournalEntry) -> list[Statement]:
     body = event.body
     model = (body["symbol"], body["sha256"], body["version"], event.seq)
     load = (event.seq, rfc3339(event.at), body["symbol"], body["sha256"], "loaded", body["version_id"])
@@ -123,25 +124,25 @@ def _model_loaded(event: JournalEvent) -> list[Statement]:
     ]
 
 
-def _model_refused(event: JournalEvent) -> list[Statement]:
+def _model_refused(event: JournalEntry) -> list[Statement]:
     body = event.body
     row = (event.seq, rfc3339(event.at), body["symbol"], body["sha256"], body["code"], body["message"])
     return [("INSERT INTO loads VALUES (?,?,?,?,?,?)", row)]
 
 
-_PROJECTIONS: Final[Mapping[EventName, Callable[[JournalEvent], list[Statement]]]] = {
-    EventName.BAR_CLOSED: _bar_closed,
-    EventName.DECISION_MADE: _decision_made,
-    EventName.INTENT_RECORDED: _intent_recorded,
-    EventName.ORDER_SENT: _order_reported,
-    EventName.ORDER_ACKNOWLEDGED: _order_reported,
-    EventName.ORDER_REFUSED: _order_reported,
-    EventName.ORDER_UNKNOWN: _order_reported,
-    EventName.ORDER_UPDATED: _order_reported,
-    EventName.FILL_RECORDED: _fill_recorded,
-    EventName.SLEEVE_CHANGED: _sleeve_changed,
-    EventName.LIMIT_CHANGED: _limit_changed,
-    EventName.STATE_CHANGED: _state_changed,
-    EventName.MODEL_LOADED: _model_loaded,
-    EventName.MODEL_REFUSED: _model_refused,
+_PROJECTIONS: Final[Mapping[JournalEvent, Callable[[JournalEntry], list[Statement]]]] = {
+    JournalEvent.BAR_CLOSED: _bar_closed,
+    JournalEvent.DECISION_MADE: _decision_made,
+    JournalEvent.INTENT_RECORDED: _intent_recorded,
+    JournalEvent.ORDER_SENT: _order_reported,
+    JournalEvent.ORDER_ACKNOWLEDGED: _order_reported,
+    JournalEvent.ORDER_REFUSED: _order_reported,
+    JournalEvent.ORDER_UNKNOWN: _order_reported,
+    JournalEvent.ORDER_UPDATED: _order_reported,
+    JournalEvent.FILL_RECORDED: _fill_recorded,
+    JournalEvent.SLEEVE_CHANGED: _sleeve_changed,
+    JournalEvent.LIMIT_CHANGED: _limit_changed,
+    JournalEvent.STATE_CHANGED: _state_changed,
+    JournalEvent.MODEL_LOADED: _model_loaded,
+    JournalEvent.MODEL_REFUSED: _model_refused,
 }

@@ -1,0 +1,102 @@
+"""Venue time: the wall's for Alpaca, the exchange's own for a replay; the session asks and never looks itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol
+
+from trader_sdk.live.schedule import Schedule
+
+POLL: Final = timedelta(seconds=5)
+"""How often orders that work are asked for on the wall clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """The session may act.
+
+    Attributes:
+        at: Venue time, aware UTC.
+        bars_due: Whether a bar may have become final since the last tick.
+        is_over: Whether the market has no further bar (the end of a replay).
+    """
+
+    at: datetime
+    bars_due: bool
+    is_over: bool = False
+
+
+class Clock(Protocol):
+    """Where time comes from."""
+
+    def now(self) -> datetime:
+        """Return venue time, aware UTC."""
+
+    async def next(self, due: datetime | None) -> Tick:
+        """Wait for the next thing to do: a final bar, or ``due`` if that is earlier."""
+
+    def wake(self) -> None:
+        """End a wait early; callable from any thread."""
+
+
+class WallClock:
+    """Real time, for a venue that lives in it.
+
+    Args:
+        schedule: When bars become final.
+        wall: Current time; injected so that a test can play a day.
+        sleep: Waits some seconds, for the same reason.
+    """
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        *,
+        wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._schedule, self._wall, self._sleep = schedule, wall, sleep
+        self._seen = wall()
+        self._woken = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def now(self) -> datetime:
+        """Return the current time."""
+        return self._wall()
+
+    async def next(self, due: datetime | None) -> Tick:
+        """Sleep until a bar is final, ``due`` has come, or somebody wakes the session."""
+        self._loop = asyncio.get_running_loop()
+        final = self._schedule.next_final(self._seen)
+        target = min((at for at in (final, due) if at is not None), default=self._wall() + POLL)
+        await self._sleep_until(target)
+        now = self._wall()
+        self._seen = max(self._seen, now)
+        return Tick(now, bars_due=final is not None and now >= final)
+
+    def wake(self) -> None:
+        """End the current wait."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._woken.set)
+
+    async def _sleep_until(self, target: datetime) -> None:
+        self._woken.clear()
+        while not self._woken.is_set():
+            left = (target - self._wall()).total_seconds()
+            if left <= 0:
+                return
+            # Bounded, so that a clock that was set while we slept is noticed.
+            await self._nap(min(left, 60.0))
+
+    async def _nap(self, seconds: float) -> None:
+        sleeping = asyncio.ensure_future(self._sleep(seconds))
+        waking = asyncio.ensure_future(self._woken.wait())
+        await asyncio.wait({sleeping, waking}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (sleeping, waking):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task

@@ -1,0 +1,128 @@
+"""When bars close and orders may be sent: pure questions to the venue's own calendar, all times aware UTC."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from functools import cached_property
+from typing import Final
+
+from trader_sdk.broker.port import SessionView
+from trader_sdk.contract.timeframe import Timeframe
+from trader_sdk.data.calendar import new_york
+from trader_sdk.live.events import bar_ns, bar_time
+from trader_sdk.plan import BarContext, fresh_until
+
+FINAL_AFTER_CLOSE: Final = timedelta(minutes=5)
+"""How long after the close a daily bar is taken as final."""
+_AUCTION_OPENS: Final = time(19, 0)
+_DAY: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Bars and orders of one timeframe.
+
+    Args:
+        timeframe: The one that the run trades.
+        sessions: The venue's sessions, in order; empty for a market that never closes.
+    """
+
+    timeframe: Timeframe
+    sessions: tuple[SessionView, ...] = ()
+
+    @classmethod
+    def of(cls, timeframe: Timeframe, sessions: Iterable[SessionView], *, always_open: bool = False) -> Schedule:
+        """Return the schedule of a venue's calendar; ``always_open`` ignores its sessions."""
+        return cls(timeframe, () if always_open else tuple(sorted(sessions, key=lambda session: session.open_at)))
+
+    @cached_property
+    def _opens(self) -> list[datetime]:
+        return [session.open_at for session in self.sessions]
+
+    @cached_property
+    def _closes(self) -> list[datetime]:
+        return [session.close_at for session in self.sessions]
+
+    @cached_property
+    def _by_day(self) -> dict[date, SessionView]:
+        return {session.day: session for session in self.sessions}
+
+    def next_open(self, at: datetime) -> datetime | None:
+        """Return the first opening after ``at``, None if the calendar ends before."""
+        index = bisect_right(self._opens, at)
+        return self._opens[index] if index < len(self._opens) else None
+
+    def is_open(self, at: datetime) -> bool:
+        """Return whether a session runs at ``at``."""
+        if not self.sessions:
+            return True
+        index = bisect_right(self._opens, at) - 1
+        return index >= 0 and at < self._closes[index]
+
+    def closes_at(self, bar_at: int) -> datetime:
+        """Return when the bar that starts at ``bar_at`` (ns) ends: at the session's close at the latest."""
+        start = bar_time(bar_at)
+        if self.timeframe is Timeframe.DAY_1:
+            session = self._by_day.get(start.astimezone(new_york()).date()) if self.sessions else None
+            return session.close_at if session is not None else start + _DAY
+        end = start + timedelta(seconds=self.timeframe.seconds)
+        index = bisect_right(self._opens, start) - 1
+        inside = index >= 0 and start < self._closes[index]
+        return min(end, self._closes[index]) if inside else end
+
+    def context(self, bar_at: int, close: Decimal, decided_at: datetime) -> BarContext:
+        """Return what planning reads of a closed bar."""
+        closed_at = self.closes_at(bar_at)
+        if self.timeframe is not Timeframe.DAY_1 or not self.sessions:
+            return BarContext(self.timeframe, bar_at, close, closed_at, decided_at)
+        day = closed_at.astimezone(new_york()).date()
+        auction = datetime.combine(day, _AUCTION_OPENS, new_york()).astimezone(UTC)
+        return BarContext(self.timeframe, bar_at, close, closed_at, decided_at, self.next_open(closed_at), auction)
+
+    def is_fresh(self, bar_at: int, now: datetime) -> bool:
+        """Return whether a decision on the bar may still be acted on."""
+        return now <= fresh_until(self.context(bar_at, Decimal(1), now))
+
+    def is_final(self, bar_at: int, now: datetime) -> bool:
+        """Return whether the bar will not change any more by itself."""
+        return self.final_at(bar_at) <= now
+
+    def final_at(self, bar_at: int) -> datetime:
+        """Return when the bar counts as final."""
+        wait = FINAL_AFTER_CLOSE if self.timeframe is Timeframe.DAY_1 and self.sessions else timedelta(0)
+        return self.closes_at(bar_at) + wait
+
+    def next_final(self, after: datetime) -> datetime | None:
+        """Return the first moment after ``after`` at which a bar becomes final, None past the calendar's end."""
+        if not self.sessions:
+            return _next_multiple(after, timedelta(seconds=self.timeframe.seconds))
+        if self.timeframe is Timeframe.DAY_1:
+            index = bisect_right(self._closes, after - FINAL_AFTER_CLOSE)
+            return self._closes[index] + FINAL_AFTER_CLOSE if index < len(self._closes) else None
+        index = bisect_right(self._closes, after)
+        if index == len(self._closes):
+            return None
+        opened = self._opens[index]
+        step = timedelta(seconds=self.timeframe.seconds)
+        done = max((after - opened) // step, 0) if after >= opened else 0
+        return min(opened + (done + 1) * step, self._closes[index])
+
+    def missing_between(self, last: int, newest: int) -> int:
+        """Return how many bars the calendar has strictly between two bar starts (ns) of one session.
+
+        Across sessions only daily bars are counted: minutes without a trade have no bar, and that is normal.
+        """
+        if self.timeframe is not Timeframe.DAY_1 or not self.sessions:
+            return 0
+        days = [bar_time(t).astimezone(new_york()).date() for t in (last, newest)]
+        held = sorted(self._by_day)
+        return max(bisect_left(held, days[1]) - bisect_right(held, days[0]), 0)
+
+
+def _next_multiple(after: datetime, step: timedelta) -> datetime:
+    nanoseconds = int(step.total_seconds()) * 1_000_000_000
+    return bar_time((bar_ns(after) // nanoseconds + 1) * nanoseconds)

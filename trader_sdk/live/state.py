@@ -1,0 +1,125 @@
+"""The state folder: one journal an Alpaca account and mode, one folder a local run."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock
+
+from trader_sdk.contract.documents import TradingMode
+from trader_sdk.contract.errors import StorageError, UsageError
+from trader_sdk.live.journal import JOURNAL_FILE, lock_folder, read_events
+from trader_sdk.live.ledger import Ledger, fold
+
+LOCAL_FOLDER: Final = "paper-local"
+ARCHIVE_FOLDER: Final = "archive"
+REPORT_FILE: Final = "report.json"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Where a run keeps its journal, and for a local run its exchange and its working copy of the archive.
+
+    Attributes:
+        path: The folder.
+        run_id: Of the run that writes now.
+        resumed: Whether an earlier start of the same run is continued.
+        lock: Held for as long as the run lives.
+    """
+
+    path: Path
+    run_id: str
+    resumed: bool
+    lock: FileLock
+
+
+def new_run_id() -> str:
+    """Return a run's name: when it started, and four random characters."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
+
+
+def open_local_run(state_dir: Path) -> RunFolder:
+    """Return the folder of the local run to continue, or of a new one.
+
+    A run without ``run_finished`` is resumed: its exchange rebuilds from its log.
+
+    Raises:
+        StorageError: LOCKED if another trader is running on this state folder.
+    """
+    root = state_dir / LOCAL_FOLDER
+    lock = lock_folder(root)
+    unfinished = next((path for path in reversed(local_runs(state_dir)) if is_unfinished(path)), None)
+    if unfinished is not None:
+        return RunFolder(unfinished, unfinished.name, True, lock)
+    run_id = new_run_id()
+    path = root / run_id
+    path.mkdir(parents=True)
+    return RunFolder(path, run_id, False, lock)
+
+
+def open_account_run(state_dir: Path, mode: TradingMode, account_id: str) -> RunFolder:
+    """Return the folder of an account at Alpaca; its journal continues over all runs.
+
+    Raises:
+        StorageError: LOCKED if another trader is running on this account.
+    """
+    path = state_dir / f"{mode.value.lower()}-{account_id}"
+    return RunFolder(path, new_run_id(), (path / JOURNAL_FILE).exists(), lock_folder(path))
+
+
+def local_runs(state_dir: Path) -> list[Path]:
+    """Return the folders of all local runs, oldest first."""
+    root = state_dir / LOCAL_FOLDER
+    return sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+
+
+def is_unfinished(path: Path) -> bool:
+    """Return whether a run has a journal with a start and no end."""
+    if not (path / JOURNAL_FILE).is_file():
+        return False
+    ledger = fold(read_events(path))
+    return bool(ledger.run_id) and not ledger.is_finished
+
+
+def find_run(state_dir: Path, run: str | None) -> Path:
+    """Return the folder that a command is about.
+
+    Args:
+        state_dir: The state folder.
+        run: A run id, an account folder's name, or None for the newest journal.
+
+    Raises:
+        UsageError: There is no such run.
+    """
+    folders = [path for path in _all_folders(state_dir) if (path / JOURNAL_FILE).is_file()]
+    if run is not None:
+        folders = [path for path in folders if path.name == run]
+    if not folders:
+        found = run or "nothing"
+        raise UsageError(
+            "USAGE", "no run found", where=str(state_dir), found=found, remedy="Run `trader run`, or give --state-dir."
+        )
+    return max(folders, key=lambda path: (path / JOURNAL_FILE).stat().st_mtime_ns)
+
+
+def _all_folders(state_dir: Path) -> list[Path]:
+    if not state_dir.is_dir():
+        return []
+    accounts = [path for path in state_dir.iterdir() if path.is_dir() and path.name != LOCAL_FOLDER]
+    return [*local_runs(state_dir), *sorted(accounts)]
+
+
+def read_ledger(folder: Path) -> Ledger:
+    """Return the books of a run without disturbing it.
+
+    Raises:
+        StorageError: There is no journal, or it is damaged.
+    """
+    ledger = fold(read_events(folder))
+    if not ledger.run_id:
+        raise StorageError("JOURNAL", "the journal has no run in it", where=str(folder))
+    return ledger
