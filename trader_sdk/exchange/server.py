@@ -1,0 +1,202 @@
+"""The thin shell: one ASGI application over a venue, served by uvicorn in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import socket
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Final, TextIO
+
+import uvicorn
+from filelock import FileLock, Timeout
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import WebSocketRoute
+from starlette.types import ASGIApp
+
+from trader_sdk.contract.errors import ConfigError, StorageError
+from trader_sdk.exchange.account_api import account_routes
+from trader_sdk.exchange.config import LOCK_FILE, LOG_FILE, MARKET_FILE, ExchangeSetup
+from trader_sdk.exchange.control_api import announce, control_routes
+from trader_sdk.exchange.data_api import data_routes
+from trader_sdk.exchange.faults import Faults
+from trader_sdk.exchange.gatekeeper import Gatekeeper, Keys, RateLimit
+from trader_sdk.exchange.hub import Hub
+from trader_sdk.exchange.log import EventLog
+from trader_sdk.exchange.market import Market
+from trader_sdk.exchange.streams import MarketData, TradeUpdates
+from trader_sdk.exchange.trading_api import trading_routes
+from trader_sdk.exchange.venue import Venue
+
+LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+_LOCK_SECONDS: Final = 10.0
+
+
+def build_app(
+    hub: Hub, *, stop: Callable[[], None], on_start: Callable[[], None], faults: Faults | None = None
+) -> ASGIApp:
+    """Return the ASGI application over a venue.
+
+    Args:
+        hub: The venue.
+        stop: Ends the process in good order.
+        on_start: Called once when the application is ready to serve.
+        faults: What to spoil; nothing by default.
+    """
+    setup = hub.venue.setup
+    keys = Keys(setup.key.get_secret_value(), setup.secret.get_secret_value())
+    trades, data = TradeUpdates(hub, keys), MarketData(hub, keys)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        pacer = asyncio.create_task(_keep_pace(hub))
+        on_start()
+        yield
+        pacer.cancel()
+
+    app = Starlette(
+        routes=[
+            *account_routes(hub),
+            *trading_routes(hub),
+            *data_routes(hub),
+            *control_routes(hub, stop),
+            WebSocketRoute("/stream", trades.__call__),
+            WebSocketRoute("/v2/{feed}", data.__call__),
+            WebSocketRoute("/v1beta3/crypto/us", data.__call__),
+        ],
+        exception_handlers={HTTPException: _unknown_endpoint},
+        lifespan=lifespan,
+    )
+    return Gatekeeper(app, keys=keys, limit=_rate_limit(hub), faults=hub.faults if faults is None else faults)
+
+
+def _rate_limit(hub: Hub) -> RateLimit:
+    setup = hub.venue.setup
+    clock = (lambda: hub.state.now / 1e9) if setup.rate_clock == "venue" else time.time
+    return RateLimit(setup.requests_per_minute, clock)
+
+
+async def _unknown_endpoint(_request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    return JSONResponse({"code": 40410000, "message": "endpoint not found."}, status)
+
+
+async def _keep_pace(hub: Hub) -> None:
+    """Move the venue by the wall clock while a speed is set; instants between two bars share the time of one bar."""
+    while True:
+        speed = hub.speed_seconds
+        if speed is None or hub.venue.is_finished:
+            async with hub.moved:
+                await hub.moved.wait()
+            continue
+        await asyncio.sleep(speed / hub.venue.instants_per_bar)
+        if hub.speed_seconds is not None:
+            hub.advance()
+            await announce(hub)
+
+
+def serve(
+    folder: Path, *, host: str = "127.0.0.1", port: int = 0, watch_stdin: bool = False, out: TextIO = sys.stdout
+) -> int:
+    """Serve the exchange of a state folder until it is told to stop.
+
+    Args:
+        folder: Holds setup, market and, from an earlier process, the log that the venue rebuilds from.
+        host: Address to bind; the keys of the setup guard every surface.
+        port: 0 takes a free one.
+        watch_stdin: End when standard input does, so that the exchange does not outlive its parent.
+        out: Gets one JSON line once the venue serves.
+
+    Returns:
+        Exit code: 0, or 8 when the log could not be written.
+
+    Raises:
+        ConfigError: The folder holds no setup, or the address cannot be bound.
+        StorageError: Another process serves this folder, or its log is damaged.
+    """
+    with _locked(folder):
+        setup, market = ExchangeSetup.load(folder), Market.load(folder / MARKET_FILE)
+        venue = Venue(setup, market, EventLog(folder / LOG_FILE))
+        listener = _bind(host, port)
+        try:
+            return _run(venue, listener, watch_stdin=watch_stdin, out=out)
+        finally:
+            venue.close()
+            listener.close()
+
+
+def _run(venue: Venue, listener: socket.socket, *, watch_stdin: bool, out: TextIO) -> int:
+    failed: list[int] = []
+
+    def stop() -> None:
+        server.should_exit = True
+
+    def fail() -> None:
+        failed.append(8)
+        server.should_exit = True
+
+    def say_ready() -> None:
+        host, port = listener.getsockname()[:2]
+        out.write(
+            json.dumps({"event": "exchange_ready", "host": host, "port": port, "run_id": venue.setup.run_id}) + "\n"
+        )
+        out.flush()
+
+    hub = Hub(venue, on_fatal=fail)
+    config = uvicorn.Config(
+        build_app(hub, stop=stop, on_start=say_ready),
+        log_config=None,
+        access_log=False,
+        ws_max_size=1 << 20,
+        ws_ping_interval=None,
+        timeout_graceful_shutdown=1,
+        lifespan="on",
+    )
+    server = uvicorn.Server(config)
+    if watch_stdin:
+        threading.Thread(target=_wait_for_end_of_input, args=(stop,), daemon=True).start()
+    server.run(sockets=[listener])
+    return failed[0] if failed else 0
+
+
+def _wait_for_end_of_input(stop: Callable[[], None]) -> None:
+    """Block until the parent's end of the pipe closes, however the parent ended."""
+    while sys.stdin.buffer.read(4096):
+        continue
+    logging.getLogger(__name__).info("parent_ended")
+    stop()
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigError("CONFIG", "the address cannot be bound", where=f"{host}:{port}", found=error) from error
+    listener.listen(256)
+    return listener
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    lock = FileLock(folder / LOCK_FILE, timeout=_LOCK_SECONDS)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise StorageError("LOCKED", "another process serves this exchange", where=str(folder)) from error
+    try:
+        yield
+    finally:
+        lock.release()
