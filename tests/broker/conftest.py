@@ -133,14 +133,19 @@ def _drip(venue: RawVenue, conn: socket.socket) -> None:
 
 
 def reset_before_read(_: RawVenue, conn: socket.socket) -> None:
-    """Reset the connection without reading a byte."""
+    """Reset the connection once a request is on its way, without reading a byte of it."""
+    conn.recv(1, socket.MSG_PEEK)
+    _reset_on_close(conn)
+
+
+def _reset_on_close(conn: socket.socket) -> None:
     conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def reset_after_read(venue: RawVenue, conn: socket.socket) -> None:
     """Read the whole request, then reset the connection."""
     venue.read_request(conn)
-    reset_before_read(venue, conn)
+    _reset_on_close(conn)
 
 
 def close_after_read(venue: RawVenue, _conn: socket.socket) -> None:

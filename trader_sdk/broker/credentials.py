@@ -16,6 +16,8 @@ KEY_NAMES: Final = (
 """Pairs of variables that hold a key and its secret; the first is the documented one."""
 
 REDACTED: Final = "***"
+SHORTEST_REDACTED: Final = 4
+"""A shorter key is no secret, and cutting it out would make every text unreadable."""
 
 
 class Secret:
@@ -73,7 +75,8 @@ class Credentials:
     def redact(self, text: str) -> str:
         """Return ``text`` without the key and the secret, should a reply have echoed them."""
         for secret in (self.secret_key, self.key_id):
-            text = text.replace(secret.reveal(), REDACTED)
+            if len(secret.reveal()) >= SHORTEST_REDACTED:
+                text = text.replace(secret.reveal(), REDACTED)
         return text
 
 

@@ -54,11 +54,12 @@ def round_qty(qty: Decimal, asset: AssetView | None = None) -> Decimal:
 
 
 def is_sendable(request: OrderRequest, asset: AssetView | None = None) -> bool:
-    """Return whether anything is left of ``request`` after rounding."""
-    if request.notional is not None:
-        return round_to(request.notional, CENT) > 0
-    qty = round_qty(request.qty or Decimal(0), asset)
-    return qty > 0 and (asset is None or qty >= asset.min_qty)
+    """Return whether every amount and price of ``request`` is still positive, and large enough, after rounding."""
+    rounded = _rounded(request, asset)
+    if any(value is not None and value <= 0 for value in rounded.values()):
+        return False
+    qty = rounded["qty"]
+    return qty is None or asset is None or qty >= asset.min_qty
 
 
 def quantised(request: OrderRequest, asset: AssetView | None = None) -> OrderRequest:
@@ -71,13 +72,16 @@ def quantised(request: OrderRequest, asset: AssetView | None = None) -> OrderReq
     Raises:
         UsageError: Nothing is left after rounding (ask :func:`is_sendable` first).
     """
-    return replace(
-        request,
-        qty=None if request.qty is None else round_qty(request.qty, asset),
-        notional=None if request.notional is None else round_to(request.notional, CENT),
-        limit_price=_on_tick(request.limit_price, request, asset),
-        stop_price=_on_tick(request.stop_price, request, asset),
-    )
+    return replace(request, **_rounded(request, asset))
+
+
+def _rounded(request: OrderRequest, asset: AssetView | None) -> dict[str, Decimal | None]:
+    return {
+        "qty": None if request.qty is None else round_qty(request.qty, asset),
+        "notional": None if request.notional is None else round_to(request.notional, CENT),
+        "limit_price": _on_tick(request.limit_price, request, asset),
+        "stop_price": _on_tick(request.stop_price, request, asset),
+    }
 
 
 def _on_tick(price: Decimal | None, request: OrderRequest, asset: AssetView | None) -> Decimal | None:
