@@ -16,7 +16,7 @@ import pytest
 from trader_sdk.broker.alpaca import AlpacaBroker
 from trader_sdk.broker.alpaca_http import ReadRetry
 from trader_sdk.broker.credentials import Credentials
-from trader_sdk.broker.endpoint import Endpoint, Timeouts, local
+from trader_sdk.broker.endpoint import Endpoint, Timeouts, Venue
 from trader_sdk.broker.port import OrderRequest, Side
 
 KEY, SECRET = "PKTESTKEY000", "sssecret-of-tests"
@@ -180,9 +180,9 @@ BEHAVIOURS: dict[str, Behaviour] = {
 
 
 def endpoint_at(url: str) -> Endpoint:
-    """Return a local endpoint whose REST addresses are ``url``."""
+    """Return a local endpoint whose addresses are all at ``url``."""
     stream = url.replace("http", "ws")
-    return local(rest_url=url, data_url=url, trading_stream_url=stream, data_stream_url=stream)
+    return Endpoint(Venue.LOCAL, url, url, stream, stream, requests_per_minute=None)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from trader_sdk.contract.bars import DataKind
@@ -119,23 +119,48 @@ def _alpaca(venue: Venue, host: str, feed: str) -> Endpoint:
     )
 
 
-def local(
-    *,
-    rest_url: str,
-    data_url: str,
-    trading_stream_url: str,
-    data_stream_url: str,
-    feed_label: str = "",
-    data_kind: DataKind = DataKind.REAL,
+class ExchangeAddresses(Protocol):
+    """What a running exchange on this machine says of itself."""
+
+    @property
+    def rest_url(self) -> str:
+        """Return the base address of the trading API."""
+
+    @property
+    def data_url(self) -> str:
+        """Return the base address of market data."""
+
+    @property
+    def trading_stream_url(self) -> str:
+        """Return the address of the order stream."""
+
+    @property
+    def data_stream_url(self) -> str:
+        """Return the address of the stock stream."""
+
+    @property
+    def crypto_stream_url(self) -> str:
+        """Return the address of the crypto stream."""
+
+
+def local_endpoint(
+    exchange: ExchangeAddresses, *, feed_label: str = "", data_kind: DataKind = DataKind.REAL
 ) -> Endpoint:
-    """Return the endpoint of an exchange on this machine; it has no request limit."""
+    """Return the endpoint of an exchange on this machine; it has no request limit.
+
+    Args:
+        exchange: A started ``LocalExchange``.
+        feed_label: Feed of the bars that it replays (``Bars.feed``), so that history read back says the same.
+        data_kind: Kind of those bars.
+    """
     return Endpoint(
         Venue.LOCAL,
-        rest_url.rstrip("/"),
-        data_url.rstrip("/"),
-        trading_stream_url,
-        data_stream_url,
+        exchange.rest_url.rstrip("/"),
+        exchange.data_url.rstrip("/"),
+        exchange.trading_stream_url,
+        exchange.data_stream_url,
         feed_label=feed_label,
         data_kind=data_kind,
         requests_per_minute=None,
+        crypto_stream_url=exchange.crypto_stream_url,
     )

@@ -72,7 +72,14 @@ def quantised(request: OrderRequest, asset: AssetView | None = None) -> OrderReq
     Raises:
         UsageError: Nothing is left after rounding (ask :func:`is_sendable` first).
     """
-    return replace(request, **_rounded(request, asset))
+    done = _rounded(request, asset)
+    return replace(
+        request,
+        qty=done["qty"],
+        notional=done["notional"],
+        limit_price=done["limit_price"],
+        stop_price=done["stop_price"],
+    )
 
 
 def _rounded(request: OrderRequest, asset: AssetView | None) -> dict[str, Decimal | None]:
