@@ -1,0 +1,427 @@
+"""The archive's door: the slot's champion, its verdict judged again and its bytes verified, or a typed refusal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, cast
+
+from trader_sdk.archive.eligibility import HOUSE_ONLY, Eligibility, Terms, eligibility, short
+from trader_sdk.archive.reader import ArchiveReader, JudgedModel, subject_path
+from trader_sdk.archive.slots import SlotKey, VerdictRef
+from trader_sdk.contract.bars import DataKind
+from trader_sdk.contract.documents import (
+    Challenger,
+    Champion,
+    DeploymentTier,
+    MetricVerdict,
+    Override,
+    Subject,
+    TradingMode,
+    Verdict,
+)
+from trader_sdk.contract.errors import ArchiveError, CheckpointError, Finding, SdkError, UsageError, error_for
+from trader_sdk.contract.timeframe import parse_timeframe
+from trader_sdk.model import NativeModelWrapper
+
+CHAMPION: Final = "champion"
+CHALLENGER: Final = "challenger"
+LATEST_APPROVED: Final = "latest-approved"
+_FOLLOW: Final = (CHAMPION, CHALLENGER, LATEST_APPROVED)
+_ALIAS: Final = re.compile(r"models:/(?P<symbol>.+)/(?P<timeframe>[^/@]+)@(?P<follow>[a-z-]+)")
+_MAX_PASSED_OVER: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """Why a model may trade.
+
+    Attributes:
+        verdict: Its verdict, judged again when it was loaded.
+        tier: Deployment tier after the override's ceiling.
+        override: The override that lifts it, ``None`` where the gate itself approved it.
+        version_id: Its name in the archive.
+        gate_policy: Name and first eight digits of the policy that judged it.
+    """
+
+    verdict: Verdict
+    tier: DeploymentTier
+    override: Override | None
+    version_id: str
+    gate_policy: str
+
+    @property
+    def is_simulated(self) -> bool:
+        """Return whether the model was trained and judged on generated bars, or on bars nobody named."""
+        return self.verdict.data is None or self.verdict.data.kind is not DataKind.REAL
+
+
+class ApprovedModel(NativeModelWrapper):
+    """A model that came through the archive's door and carries its approval."""
+
+    __slots__ = ("_approval",)
+
+    _approval: Approval
+
+    @property
+    def approval(self) -> Approval:
+        """Return why it may trade."""
+        return self._approval
+
+
+@dataclass(frozen=True, slots=True)
+class DeployRow:
+    """One model of the gate table: chosen, or passed over and why.
+
+    Attributes:
+        symbol, timeframe: The slot.
+        version_id: Its name; empty where the slot has no model at all.
+        gate_class, tier: Of its verdict, the tier after an override's ceiling.
+        fitness_score, profit_factor, consistency, max_drawdown: As judged.
+        gate_policy: Name and first eight digits of the policy.
+        sha8: First eight digits of the artefact's sha256.
+        feature_hash: First eight digits of its feature schema's sha256; known where it was loaded.
+        override: The override that lifts it.
+        is_champion: Whether the slot points at it.
+        model: The loaded model, for chosen rows only.
+        refusal: Why it was passed over, ``None`` for chosen rows.
+        error: The error behind the refusal, where loading it was tried.
+    """
+
+    symbol: str
+    timeframe: str
+    version_id: str = ""
+    gate_class: str = ""
+    tier: str = ""
+    fitness_score: float | None = None
+    profit_factor: float | None = None
+    consistency: float | None = None
+    max_drawdown: float | None = None
+    gate_policy: str = ""
+    sha8: str = ""
+    feature_hash: str = ""
+    data_kind: str = ""
+    override: Override | None = None
+    is_champion: bool = False
+    model: ApprovedModel | None = None
+    refusal: Finding | None = None
+    error: SdkError | None = None
+
+    @property
+    def chosen(self) -> bool:
+        """Return whether this model would trade."""
+        return self.model is not None
+
+    @property
+    def why(self) -> str:
+        """Return why it was passed over, for a person; empty where it was chosen."""
+        if self.refusal is None:
+            return ""
+        facts = f"{self.refusal.actual}; wanted {self.refusal.expected}" if self.refusal.expected else ""
+        return f"{self.refusal.code} {facts or self.refusal.actual}".strip()
+
+
+def load_approved(
+    archive: Path | str,
+    symbol: str,
+    timeframe: str = "1Day",
+    *,
+    strict_version: bool = False,
+    follow: str = CHAMPION,
+    mode: TradingMode | str = TradingMode.PAPER_LOCAL,
+    accept_policies: Collection[str] = HOUSE_ONLY,
+    at: datetime | None = None,
+) -> ApprovedModel:
+    """Load the model that a slot's pointer names, if it is approved, accepted, unchanged and compatible.
+
+    Args:
+        archive: The archive's folder; nothing is written to it.
+        symbol: As it was trained, or an alias ``models:/AAPL/1Day@champion`` that also gives the next two.
+        timeframe: The slot's timeframe.
+        strict_version: Refuse POLICY findings too.
+        follow: ``champion``, ``challenger`` (the newest) or ``latest-approved``.
+        mode: Where it will trade; decides which deployment tiers and overrides count.
+        accept_policies: Hashes of the gate policies that are trusted; the house's own unless given.
+        at: Moment at which an override must be in force; now when omitted.
+
+    Returns:
+        The model, a :class:`~trader_sdk.model.NativeModelWrapper` with ``.approval``.
+
+    Raises:
+        ArchiveError: E601..E608; ``findings`` lists what was looked at and why each was passed over.
+        CompatibilityError: E505 if it was recalled.
+        SdkError: Its file is incompatible; codes as when loading it by path.
+
+    Example:
+        >>> model = load_approved("training_archives", "AAPL")  # doctest: +SKIP
+        >>> model.approval.tier  # doctest: +SKIP
+        <DeploymentTier.PAPER: 'PAPER'>
+    """
+    key, follow = _resolved(symbol, timeframe, follow)
+    reader = ArchiveReader(archive)
+    door = _Door(reader, _terms(mode, accept_policies, at), strict_version)
+    rows: list[DeployRow] = []
+    for row in door.rows(key, follow):
+        if row.model is not None:
+            return row.model
+        rows.append(row)
+    raise _refusal(reader.root, key, follow, rows)
+
+
+def load_approved_universe(
+    archive: Path | str, symbols: Iterable[str], timeframe: str = "1Day", **options: Any
+) -> dict[str, ApprovedModel | SdkError]:
+    """Load the models of many symbols; a refusal is a value, so that one fool does not stop the rest.
+
+    Args:
+        archive: The archive's folder.
+        symbols: As they were trained.
+        timeframe: One for all.
+        **options: Further arguments of :func:`load_approved`.
+
+    Returns:
+        Symbol to its model or to the error that :func:`load_approved` would have raised.
+    """
+    found: dict[str, ApprovedModel | SdkError] = {}
+    for symbol in symbols:
+        try:
+            found[symbol] = load_approved(archive, symbol, timeframe, **options)
+        except SdkError as error:
+            found[symbol] = error
+    return found
+
+
+def deployable(
+    archive: Path | str,
+    *,
+    symbols: Iterable[str] | None = None,
+    timeframe: str | None = None,
+    mode: TradingMode | str = TradingMode.PAPER_LOCAL,
+    accept_policies: Collection[str] = HOUSE_ONLY,
+    strict_version: bool = False,
+    follow: str = CHAMPION,
+    at: datetime | None = None,
+) -> list[DeployRow]:
+    """Return the gate table: for each slot what would trade, and what was passed over and why.
+
+    Args:
+        archive: The archive's folder; nothing is written to it.
+        symbols: Only these; a symbol without any verdict gets a row that says so. Every slot when omitted.
+        timeframe: Only this one; all when omitted.
+        mode, accept_policies, strict_version, follow, at: As for :func:`load_approved`.
+
+    Returns:
+        Rows by slot, the followed model first. Chosen rows hold the loaded model; at most one a slot.
+
+    Raises:
+        ArchiveError: E608 or E606 about the archive as a whole; about models it is a row, never an error.
+    """
+    reader = ArchiveReader(archive)
+    door = _Door(reader, _terms(mode, accept_policies, at), strict_version)
+    wanted = None if symbols is None else list(dict.fromkeys(symbols))
+    keys = sorted({ref.slot for ref in reader.state.verdicts.values()})
+    only = parse_timeframe(timeframe) if timeframe is not None else None
+    keys = [key for key in keys if only in (None, key.timeframe) and (wanted is None or key.symbol in wanted)]
+    rows = [row for key in keys for row in door.rows(key, _checked_follow(follow))]
+    for symbol in wanted or ():
+        if not any(key.symbol == symbol for key in keys):
+            rows.append(_empty_row(symbol, timeframe or "any"))
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Door:
+    reader: ArchiveReader
+    terms: Terms
+    strict_version: bool
+
+    def rows(self, key: SlotKey, follow: str) -> Iterator[DeployRow]:
+        """Yield the followed model first, then what else the slot has, newest first."""
+        followed = self._followed(key, follow)
+        others = [ref for ref in self.reader.state.verdicts_of(key) if ref != followed]
+        if followed is None and not others:
+            yield _empty_row(key.symbol, key.timeframe)
+            return
+        if followed is not None:
+            yield self._try(followed)
+        for ref in others[:_MAX_PASSED_OVER]:
+            yield self._passed_over(ref, follow)
+
+    def _followed(self, key: SlotKey, follow: str) -> VerdictRef | None:
+        state = self.reader.state
+        slot = state.slot(key)
+        if follow == LATEST_APPROVED:
+            return next((ref for ref in state.verdicts_of(key) if self._is_eligible(ref)), None)
+        named: Champion | Challenger | None = slot.champion
+        if follow == CHALLENGER:
+            named = slot.challengers[-1] if slot.challengers else None
+        return state.newest_verdict(key, named.version_id, named.policy_sha256) if named else None
+
+    def _is_eligible(self, ref: VerdictRef) -> bool:
+        try:
+            return self._eligibility(self.reader.judged(ref)).refusal is None
+        except ArchiveError:
+            return False
+
+    def _eligibility(self, judged: JudgedModel) -> Eligibility:
+        return eligibility(judged, self.reader.state, self.terms)
+
+    def _try(self, ref: VerdictRef) -> DeployRow:
+        try:
+            judged = self.reader.judged(ref)
+        except ArchiveError as error:
+            return _row(ref, None, self._is_champion(ref), refusal=_finding(error, ref), error=error)
+        allowed = self._eligibility(judged)
+        if allowed.refusal is not None:
+            return _row(ref, judged, self._is_champion(ref), tier=allowed.tier, refusal=allowed.refusal)
+        try:
+            model = _load(judged, allowed, self.strict_version)
+        except SdkError as error:
+            return _row(
+                ref, judged, self._is_champion(ref), tier=allowed.tier, refusal=_finding(error, ref), error=error
+            )
+        return _row(ref, judged, self._is_champion(ref), tier=allowed.tier, model=model)
+
+    def _passed_over(self, ref: VerdictRef, follow: str) -> DeployRow:
+        try:
+            judged = self.reader.judged(ref)
+        except ArchiveError as error:
+            return _row(ref, None, self._is_champion(ref), refusal=_finding(error, ref), error=error)
+        allowed = self._eligibility(judged)
+        refusal = allowed.refusal or Finding("E601", ref.version_id, f"the slot's {follow}", "deployable, not followed")
+        return _row(ref, judged, self._is_champion(ref), tier=allowed.tier, refusal=refusal)
+
+    def _is_champion(self, ref: VerdictRef) -> bool:
+        champion = self.reader.state.slot(ref.slot).champion
+        return champion is not None and (champion.version_id, champion.policy_sha256) == (
+            ref.version_id,
+            ref.policy_sha256,
+        )
+
+
+def _load(judged: JudgedModel, allowed: Eligibility, strict_version: bool) -> ApprovedModel:
+    verdict = judged.verdict
+    subject = _deployed_subject(verdict.subjects)
+    path = subject_path(judged.folder, subject)
+    try:
+        model = ApprovedModel(path, strict_version, expected_sha256=f"sha256:{subject.sha256}", symbol=verdict.symbol)
+    except CheckpointError as error:
+        if path.is_file() and error.code != "E103":
+            raise
+        raise ArchiveError(
+            "E602", "the model file is not the one that was judged", where=str(path), found=error.message
+        ) from error
+    if model.policy_sha256 != verdict.policy_sha256:
+        raise ArchiveError(
+            "E602",
+            "the policy is not the one that was judged",
+            where=str(path),
+            expected=verdict.policy_sha256,
+            found=model.policy_sha256,
+        )
+    approval = Approval(
+        verdict=verdict,
+        tier=cast(DeploymentTier, allowed.tier),  # an allowed tier is never None: no mode allows it
+        override=allowed.override,
+        version_id=verdict.version_id,
+        gate_policy=_policy_text(judged),
+    )
+    object.__setattr__(model, "_approval", approval)
+    return model
+
+
+def _deployed_subject(subjects: Sequence[Subject]) -> Subject:
+    by_role = {subject.role: subject for subject in subjects}
+    return by_role.get("policy_safetensors") or by_role.get("policy_pt") or subjects[0]
+
+
+def _row(ref: VerdictRef, judged: JudgedModel | None, is_champion: bool, **more: Any) -> DeployRow:
+    tier = more.pop("tier", ref.tier)
+    model: ApprovedModel | None = more.get("model")
+    facts: dict[str, Any] = {}
+    if judged is not None:
+        verdict = judged.verdict
+        facts = {name: _value(verdict, name) for name in _SHOWN_METRICS}
+        facts |= {
+            "gate_policy": _policy_text(judged),
+            "sha8": short(_deployed_subject(verdict.subjects).sha256),
+            "data_kind": verdict.data.kind.value if verdict.data else "unstated",
+            "override": model.approval.override if model else None,
+        }
+    if model is not None:
+        facts["feature_hash"] = short(str(model.metadata.get("feature_schema_sha256") or ""))
+    return DeployRow(
+        symbol=ref.slot.symbol,
+        timeframe=ref.slot.timeframe.value,
+        version_id=ref.version_id,
+        gate_class=ref.gate_class.value,
+        tier=tier.value if tier else "",
+        is_champion=is_champion,
+        **facts,
+        **more,
+    )
+
+
+_SHOWN_METRICS: Final = ("fitness_score", "profit_factor", "consistency", "max_drawdown")
+
+
+def _value(verdict: Verdict, name: str) -> float | None:
+    metric = verdict.metrics.get(name)
+    return metric.value if isinstance(metric, MetricVerdict) else metric
+
+
+def _policy_text(judged: JudgedModel) -> str:
+    return f"{judged.policy_name} {short(judged.verdict.gate_policy)}"
+
+
+def _empty_row(symbol: str, timeframe: str) -> DeployRow:
+    finding = Finding("E601", f"{symbol}/{timeframe}", "an approved model", "no verdict in this archive")
+    return DeployRow(symbol=symbol, timeframe=timeframe, refusal=finding)
+
+
+def _finding(error: SdkError, ref: VerdictRef) -> Finding:
+    return Finding(
+        error.code, ref.version_id, str(error.expected or ""), f"{error.message} ({error.found})", error.remedy
+    )
+
+
+def _refusal(root: Path, key: SlotKey, follow: str, rows: Sequence[DeployRow]) -> SdkError:
+    findings = [row.refusal for row in rows if row.refusal is not None]
+    first = rows[0]
+    if first.error is not None:
+        first.error.findings = (*first.error.findings, *findings)
+        return first.error
+    code = first.refusal.code if first.refusal is not None and (first.is_champion or len(rows) == 1) else "E601"
+    looked_at = "; ".join(f"{row.version_id or 'nothing'}: {row.why}" for row in rows)
+    return error_for(
+        code,
+        f"no deployable model: {looked_at}",
+        where=f"{root} {key}@{follow}",
+        findings=findings,
+        remedy=first.refusal.remedy if first.refusal is not None and code == first.refusal.code else None,
+    )
+
+
+def _terms(mode: TradingMode | str, accept_policies: Collection[str], at: datetime | None) -> Terms:
+    try:
+        checked = TradingMode(mode)
+    except ValueError:
+        expected = ", ".join(TradingMode)
+        raise UsageError("USAGE", "unknown trading mode", where="mode", expected=expected, found=mode) from None
+    return Terms(checked, frozenset(accept_policies), at or datetime.now(UTC))
+
+
+def _resolved(symbol: str, timeframe: str, follow: str) -> tuple[SlotKey, str]:
+    alias = _ALIAS.fullmatch(symbol)
+    if alias is not None:
+        symbol, timeframe, follow = alias["symbol"], alias["timeframe"], alias["follow"]
+    return SlotKey(symbol, parse_timeframe(timeframe)), _checked_follow(follow)
+
+
+def _checked_follow(follow: str) -> str:
+    if follow not in _FOLLOW:
+        raise UsageError("USAGE", "unknown pointer", where="follow", expected=", ".join(_FOLLOW), found=follow)
+    return follow

@@ -1,0 +1,265 @@
+"""What a person decides about models: promote, revert, override, recall; each one audit line."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from trader_sdk.archive.reader import ArchiveReader
+from trader_sdk.archive.slots import ArchiveState, SlotKey, VerdictRef, fold
+from trader_sdk.archive.store.audit import AuditLog
+from trader_sdk.archive.store.lock import DEFAULT_TIMEOUT_SECONDS, writer_lock
+from trader_sdk.contract.documents import (
+    AuditKind,
+    AuditRecord,
+    Champion,
+    DeploymentTier,
+    GateClass,
+    Override,
+    SlotState,
+    TradingMode,
+    Who,
+)
+from trader_sdk.contract.errors import ArchiveError, CompatibilityError, LifecycleError, UsageError
+from trader_sdk.contract.timeframe import parse_timeframe
+
+DEFAULT_MODES = (TradingMode.PAPER_LOCAL, TradingMode.PAPER_ALPACA)
+
+
+@dataclass(frozen=True, slots=True)
+class Decider:
+    """Who decides, when, and how long to wait for the archive's lock.
+
+    Attributes:
+        who: Name of the person; the login where omitted.
+        at: Time of the decision, aware; now where omitted.
+        timeout_seconds: Wait for another writer.
+    """
+
+    who: str | None = None
+    at: datetime | None = None
+    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
+
+    def identity(self) -> Who:
+        """Return the record of who decides."""
+        return Who(kind="os", name=self.who or login_name())
+
+    def time(self) -> datetime:
+        """Return when."""
+        return self.at or datetime.now(UTC)
+
+
+def login_name() -> str:
+    """Return the login; the number of the user where the system has no name for it."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return f"uid{os.getuid()}" if hasattr(os, "getuid") else "unknown"
+
+
+def promote(
+    archive: Path | str,
+    symbol: str,
+    timeframe: str,
+    version: str,
+    *,
+    why: str = "",
+    expected: str | None = None,
+    decider: Decider = Decider(),
+) -> SlotState:
+    """Point a slot at another approved version.
+
+    Args:
+        archive: The archive's folder.
+        symbol, timeframe: The slot.
+        version: A ``version_id`` that is APPROVED in this slot or lifted by an override in force.
+        why: Reason, kept on the chain.
+        expected: Champion that the caller saw; the pointer moves only if it is still the champion. Omitted, the
+            champion at the moment of the call.
+        decider: Who and when.
+
+    Returns:
+        The slot afterwards.
+
+    Raises:
+        ArchiveError: E601 if the version is not deployable in this slot; E605 if the lock is held.
+        LifecycleError: E701 if another champion was set meanwhile; the pointer was not moved.
+        CompatibilityError: E505 if the version was recalled.
+    """
+    key = SlotKey(symbol, parse_timeframe(timeframe))
+    seen = expected or _champion_id(ArchiveReader(archive).state.slot(key))
+
+    def decide(state: ArchiveState) -> dict[str, Any]:
+        slot = _unmoved(state, key, seen)
+        ref = _deployable_ref(state, key, version, decider.time())
+        if slot.champion is not None and (version, ref.policy_sha256) == _identity(slot.champion):
+            raise LifecycleError("E701", "this version is the champion already", where=str(key), found=version)
+        return _pointer_body(key, slot, ref.version_id, ref.policy_sha256, why)
+
+    return _commit(archive, AuditKind.PROMOTE, decide, decider).slot(key)
+
+
+def revert(
+    archive: Path | str,
+    symbol: str,
+    timeframe: str,
+    *,
+    why: str = "",
+    expected: str | None = None,
+    decider: Decider = Decider(),
+) -> SlotState:
+    """Point a slot back at its previous champion; a second revert undoes the first.
+
+    Args, Returns and Raises are those of :func:`promote`; LifecycleError E701 also where there is no previous one.
+    """
+    key = SlotKey(symbol, parse_timeframe(timeframe))
+    seen = expected or _champion_id(ArchiveReader(archive).state.slot(key))
+
+    def decide(state: ArchiveState) -> dict[str, Any]:
+        slot = _unmoved(state, key, seen)
+        if slot.previous is None:
+            raise LifecycleError("E701", "the slot has no previous champion", where=str(key))
+        return _pointer_body(key, slot, slot.previous.version_id, slot.previous.policy_sha256, why)
+
+    return _commit(archive, AuditKind.REVERT, decide, decider).slot(key)
+
+
+def override(
+    archive: Path | str,
+    verdict_id: str,
+    *,
+    why: str,
+    until: datetime,
+    tier_ceiling: DeploymentTier = DeploymentTier.PAPER,
+    modes: Iterable[TradingMode] = DEFAULT_MODES,
+    decider: Decider = Decider(),
+) -> Override:
+    """Lift a REVIEW verdict to APPROVED, with a ceiling and an end; an empty slot gets it as its champion.
+
+    Args:
+        archive: The archive's folder.
+        verdict_id: ``{key}/{timestamp}`` of a REVIEW verdict.
+        why: Reason, not empty.
+        until: End, aware; afterwards the model is not approved.
+        tier_ceiling: No higher deployment tier than this.
+        modes: Where it may trade.
+        decider: Who and when.
+
+    Raises:
+        ArchiveError: E601 if the verdict does not exist or is not REVIEW; E607 if the end has passed.
+        UsageError: No reason was given.
+    """
+    if not why.strip():
+        raise UsageError("USAGE", "an override needs a reason", where="why")
+    if until <= decider.time():
+        raise ArchiveError("E607", "the override would end before it starts", where=verdict_id, found=until.isoformat())
+    record = Override(
+        verdict=verdict_id,
+        class_from=GateClass.REVIEW,
+        class_to=GateClass.APPROVED,
+        tier_ceiling=tier_ceiling,
+        modes=tuple(modes),
+        who=decider.identity().name,
+        why=why,
+        until=until,
+    )
+
+    def decide(state: ArchiveState) -> dict[str, Any]:
+        ref = state.verdicts.get(verdict_id)
+        if ref is None or ref.gate_class is not GateClass.REVIEW:
+            found = "no such verdict" if ref is None else ref.gate_class.value
+            raise ArchiveError("E601", "only a REVIEW verdict can be lifted", where=verdict_id, found=found)
+        return {"override": record.model_dump(mode="json")}
+
+    _commit(archive, AuditKind.OVERRIDE, decide, decider)
+    return record
+
+
+def recall(
+    archive: Path | str,
+    names: Iterable[str],
+    *,
+    why: str,
+    decider: Decider = Decider(),
+) -> None:
+    """Forbid versions or digests from now on; loading them is E505.
+
+    Args:
+        archive: The archive's folder.
+        names: Version ids, file digests or policy digests.
+        why: Reason, not empty.
+        decider: Who and when.
+
+    Raises:
+        UsageError: Nothing was named or no reason was given.
+    """
+    listed = sorted(set(names))
+    if not listed or not why.strip():
+        raise UsageError("USAGE", "a recall needs at least one name and a reason", where="names, why")
+    _commit(archive, AuditKind.RECALL, lambda _: {"names": listed, "why": why}, decider)
+
+
+def override_in_force(state: ArchiveState, verdict_id: str, at: datetime) -> Override | None:
+    """Return the override that lifts a verdict at a time, if there is one."""
+    found = state.overrides.get(verdict_id)
+    return found if found is not None and at < found.until else None
+
+
+def _commit(
+    archive: Path | str, kind: AuditKind, decide: Callable[[ArchiveState], Mapping[str, Any]], decider: Decider
+) -> ArchiveState:
+    root = ArchiveReader(archive).root
+    with writer_lock(root, decider.timeout_seconds):
+        records: list[AuditRecord] = list(ArchiveReader(root).chain.records)
+        body = decide(fold(records))
+        AuditLog(root).append(kind, body, who=decider.identity(), at=decider.time())
+        return ArchiveReader(root).state
+
+
+def _unmoved(state: ArchiveState, key: SlotKey, seen: str | None) -> SlotState:
+    slot = state.slot(key)
+    if _champion_id(slot) != seen:
+        raise LifecycleError(
+            "E701",
+            "the champion changed meanwhile; the pointer was not moved",
+            where=str(key),
+            expected=seen or "an empty slot",
+            found=_champion_id(slot) or "an empty slot",
+        )
+    return slot
+
+
+def _deployable_ref(state: ArchiveState, key: SlotKey, version: str, at: datetime) -> VerdictRef:
+    ref = state.newest_verdict(key, version)
+    if ref is None:
+        raise ArchiveError("E601", "this slot has no verdict about this version", where=str(key), found=version)
+    recalled = state.recall_of(version, ref.policy_sha256)
+    if recalled is not None:
+        raise CompatibilityError("E505", f"recalled by {recalled.who}: {recalled.why}", where=str(key), found=version)
+    if ref.gate_class is not GateClass.APPROVED and override_in_force(state, ref.id, at) is None:
+        raise ArchiveError("E601", "this version is not deployable", where=str(key), found=ref.gate_class.value)
+    return ref
+
+
+def _pointer_body(key: SlotKey, slot: SlotState, to: str, policy_sha256: str, why: str) -> dict[str, Any]:
+    return {
+        "symbol": key.symbol,
+        "timeframe": key.timeframe.value,
+        "from": _champion_id(slot),
+        "to": to,
+        "policy_sha256": policy_sha256,
+        "why": why,
+    }
+
+
+def _champion_id(slot: SlotState) -> str | None:
+    return slot.champion.version_id if slot.champion else None
+
+
+def _identity(champion: Champion) -> tuple[str, str]:
+    return champion.version_id, champion.policy_sha256

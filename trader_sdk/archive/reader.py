@@ -1,0 +1,108 @@
+"""Look into an archive without writing to it: the chain, its state, and verdicts checked against it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from trader_sdk.archive.codec import digest_of
+from trader_sdk.archive.layout import ASSESSMENTS_FILE, AUDIT_FILE, MODELS_FOLDER, run_folder
+from trader_sdk.archive.policy import ModelGatingConfig, hash_of_values
+from trader_sdk.archive.slots import ArchiveState, VerdictRef, fold
+from trader_sdk.archive.store.audit import AuditLog, Chain
+from trader_sdk.contract.documents import Assessments, Subject, Verdict, parse_document
+from trader_sdk.contract.errors import ArchiveError, ConfigError
+
+_SUFFIX_OF_ROLE: Mapping[str, tuple[str, ...]] = {
+    "training": (".pt", ".safetensors"),
+    "policy_pt": (".pt",),
+    "policy_safetensors": (".safetensors",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedModel:
+    """A verdict with the policy it was made with.
+
+    Attributes:
+        verdict: The verdict, equal to what the chain committed.
+        policy: The policy, its hash checked.
+        policy_name: What the policy called itself.
+        folder: The run's folder.
+    """
+
+    verdict: Verdict
+    policy: ModelGatingConfig
+    policy_name: str
+    folder: Path
+
+
+class ArchiveReader:
+    """One look at an archive: everything is as it was when the chain was read.
+
+    Args:
+        root: The archive's folder.
+
+    Raises:
+        ArchiveError: E608 where there is no archive, E606 where the chain does not hold.
+    """
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+        if not (self.root / AUDIT_FILE).is_file():
+            what = "the archive is empty" if self.root.is_dir() else "there is no archive here"
+            raise ArchiveError("E608", what, where=str(self.root), expected=f"a folder with {AUDIT_FILE}")
+        self.chain: Chain = AuditLog(self.root).read()
+
+    @cached_property
+    def state(self) -> ArchiveState:
+        """Return what the chain says."""
+        return fold(self.chain.records)
+
+    def judged(self, ref: VerdictRef) -> JudgedModel:
+        """Return a verdict's document after checking it against the chain.
+
+        Raises:
+            ArchiveError: E602 where the document is missing, damaged or not the one that was committed.
+        """
+        folder = run_folder(self.root, ref.run)
+        path = folder / ASSESSMENTS_FILE
+        try:
+            document = parse_document(Assessments, path.read_bytes(), where=str(path))
+        except (OSError, ArchiveError) as error:
+            raise ArchiveError("E602", "the verdict cannot be read", where=str(path), found=error) from error
+        verdict = next((one for one in document.assessments if one.id == ref.id), None)
+        if verdict is None or digest_of(verdict) != ref.digest:
+            found = "no such verdict" if verdict is None else digest_of(verdict)
+            raise ArchiveError(
+                "E602",
+                "the verdict was edited after it was committed",
+                where=str(path),
+                expected=ref.digest,
+                found=found,
+            )
+        return JudgedModel(verdict, _policy_of(document, verdict, path), document.policy.name, folder)
+
+
+def subject_path(folder: Path, subject: Subject) -> Path:
+    """Return where a subject's file lies in a run's folder; the first candidate where none exists."""
+    candidates = [folder / MODELS_FOLDER / f"{subject.sha256}{suffix}" for suffix in _SUFFIX_OF_ROLE[subject.role]]
+    return next((path for path in candidates if path.is_file()), candidates[0])
+
+
+def _policy_of(document: Assessments, verdict: Verdict, path: Path) -> ModelGatingConfig:
+    found = hash_of_values(document.policy.values)
+    if not found == document.policy.hash == verdict.gate_policy:
+        raise ArchiveError(
+            "E602",
+            "the verdict's policy was edited after it was committed",
+            where=str(path),
+            expected=verdict.gate_policy,
+            found=found,
+        )
+    try:
+        return ModelGatingConfig.model_validate(document.policy.values)
+    except ConfigError as error:
+        raise ArchiveError("E603", "the verdict's policy is no gate policy", where=str(path), found=error) from error

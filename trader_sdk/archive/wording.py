@@ -1,0 +1,138 @@
+"""What verdicts mean, in words for people; one place for recommendations, report and command line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from trader_sdk.contract.documents import (
+    DeploymentTier,
+    FlagRecord,
+    GateClass,
+    MetricVerdict,
+    Verdict,
+)
+
+METRIC_TITLES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "fitness_score": "Fitness",
+        "profit_factor": "Profit factor",
+        "consistency": "Consistency",
+        "max_drawdown": "Max drawdown",
+        "real_drawdown": "Unclamped drawdown",
+        "t": "t statistic",
+        "n_trades": "Closed trades",
+        "n_bars": "Bars",
+        "n_windows": "Windows",
+        "active_windows": "Windows with exposure",
+        "n_trials": "Trials on this data",
+        "sharpe_annual": "Sharpe, annualised",
+        "sortino": "Sortino",
+        "cvar": "CVaR 5 % a bar",
+        "turnover": "Turnover a bar",
+        "cost_total": "Costs, sum",
+        "net_return": "Net return",
+        "mean_market_return": "Market, mean a bar",
+    }
+)
+_FRACTIONS: Final = frozenset(
+    {"max_drawdown", "real_drawdown", "cvar", "turnover", "cost_total", "net_return", "mean_market_return"}
+)
+
+FLAG_MEANINGS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "LOW_FITNESS": "Return for its risk is below the REVIEW bar.",
+        "LOW_PF": "Winning trades do not outweigh losing ones by enough.",
+        "LOW_CONSISTENCY": "It earns in too few of the windows.",
+        "HIGH_DRAWDOWN": "It lost too much from a peak.",
+        "FITNESS_DECLINE": "Validation ended well below its peak: an earlier checkpoint was better.",
+        "UNSTABLE_TRAINING": "Validation swung widely while training. Common, and no reason to refuse by itself.",
+        "TOO_FEW_TRADES": "Too few trades or active windows to tell skill from luck.",
+        "INSUFFICIENT_EVIDENCE": "The numbers are good or bad, but too little stands behind them for APPROVED.",
+        "INVALID_METRIC": "A number is missing or cannot be one; nothing can be concluded from it.",
+        "LOW_EXTRA_METRIC": "A metric of this desk's own policy is below its REVIEW bar.",
+    }
+)
+
+CLASS_MEANINGS: Final[Mapping[GateClass, str]] = MappingProxyType(
+    {
+        GateClass.APPROVED: "Cleared the gate: may be deployed up to its tier.",
+        GateClass.REVIEW: "Not deployable by itself: a person may look at it and lift it with an override.",
+        GateClass.DROP: "Not deployable.",
+    }
+)
+
+TIER_MEANINGS: Final[Mapping[DeploymentTier, str]] = MappingProxyType(
+    {
+        DeploymentTier.LIVE: "real money, a broker's paper account or the embedded exchange",
+        DeploymentTier.PAPER: "a broker's paper account or the embedded exchange",
+        DeploymentTier.RETRAIN: "the embedded exchange only, until it is retrained",
+    }
+)
+
+
+def number_text(metric: str, value: float | None) -> str:
+    """Return a figure as people read it.
+
+    Example:
+        >>> number_text("max_drawdown", 0.0312), number_text("t", 3.4), number_text("profit_factor", math.inf)
+        ('3.12 %', '3.400', 'no loss')
+    """
+    if value is None or math.isnan(value):
+        return "not known"
+    if math.isinf(value):
+        return "no loss" if metric == "profit_factor" and value > 0 else str(value)
+    if metric in _FRACTIONS:
+        return f"{100 * value:.3g} %" if abs(value) < 0.001 else f"{100 * value:.2f} %"
+    return f"{value:.0f}" if metric.startswith(("n_", "active_")) else f"{value:.3f}"
+
+
+def flag_text(flag: FlagRecord) -> str:
+    """Return one flag with its evidence and meaning."""
+    title = METRIC_TITLES.get(flag.metric, flag.metric.replace("_", " "))
+    facts = []
+    if flag.value is not None:
+        facts.append(number_text(flag.metric, flag.value))
+    if flag.bar is not None:
+        facts.append(f"wanted {number_text(flag.metric, flag.bar)}")
+    shown = f"{title}: {', '.join(facts)}. " if facts else f"{title}. "
+    return shown + FLAG_MEANINGS.get(flag.name, "")
+
+
+def metric_value(verdict: Verdict, name: str) -> float | None:
+    """Return one of a verdict's figures, ``None`` where it has none."""
+    metric = verdict.metrics.get(name)
+    return metric.value if isinstance(metric, MetricVerdict) else metric
+
+
+def deployment_text(verdict: Verdict) -> str:
+    """Return where a verdict's model may trade."""
+    if verdict.class_ is not GateClass.APPROVED or verdict.tier is None:
+        return CLASS_MEANINGS[verdict.class_]
+    return f"May trade on {TIER_MEANINGS[verdict.tier]} (tier {verdict.tier})."
+
+
+def checkpoint_text(verdict: Verdict) -> str:
+    """Return which checkpoint was judged and why."""
+    best = f"validation {verdict.best_idx + 1}"
+    if verdict.checkpoint_update is not None:
+        best += f" (update {verdict.checkpoint_update})"
+    if not verdict.use_checkpoint:
+        return f"The final checkpoint was judged; the best was at {best}."
+    return f"The final model fell behind the one at {best}; that one is preferred where its file exists."
+
+
+def data_text(verdict: Verdict) -> str:
+    """Return what the model was trained and judged on."""
+    data = verdict.data
+    if data is None:
+        return "Nobody said what data this is from."
+    feed = f", {data.feed}" if data.feed else ""
+    return f"{data.kind.value.capitalize()} bars, {data.start} to {data.end}{feed}."
+
+
+def is_simulated(verdict: Verdict) -> bool:
+    """Return whether the bars came from a generator."""
+    return verdict.data is not None and verdict.data.kind.value == "simulated"
