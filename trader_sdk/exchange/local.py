@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Final, Self
 
@@ -17,6 +18,7 @@ from trader_sdk.contract.bars import Bars
 from trader_sdk.contract.errors import ERROR_TABLE, ConfigError, error_for
 from trader_sdk.exchange.config import MARKET_FILE, OUTPUT_FILE, SETUP_FILE, ExchangeSetup
 from trader_sdk.exchange.market import Market, sessions_of
+from trader_sdk.exchange.sessions import nanoseconds, utc
 
 _READY_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 5.0
@@ -55,7 +57,7 @@ class LocalExchange:
         if setup is None or bars is None:
             self.setup = ExchangeSetup.load(state_dir)
         else:
-            self.setup = _prepare(state_dir, setup, bars, sessions)
+            self.setup = prepare(state_dir, setup, bars, sessions)
 
     @staticmethod
     def is_in(state_dir: Path) -> bool:
@@ -183,10 +185,26 @@ class LocalExchange:
         )
 
 
-def _prepare(
-    folder: Path, setup: ExchangeSetup, bars: Mapping[str, Bars], sessions: list[tuple[int, int]] | None
+def prepare(
+    folder: Path,
+    setup: ExchangeSetup,
+    bars: Mapping[str, Bars],
+    sessions: list[tuple[int, int]] | None = None,
 ) -> ExchangeSetup:
-    """Write a new run into its folder; a folder that holds one already must hold this one."""
+    """Write a new run into its folder; a folder that holds one already must hold this one.
+
+    Args:
+        folder: Made if missing.
+        setup: What the run is.
+        bars: What is replayed, by symbol.
+        sessions: (open, close) of the equity calendar, nanoseconds UTC; asked from ``trader_sdk.data`` when omitted.
+
+    Returns:
+        The setup that the folder holds now: the given one, or the older one of the same run, whose keys stay.
+
+    Raises:
+        ConfigError: The folder holds another run.
+    """
     if LocalExchange.is_in(folder):
         existing = ExchangeSetup.load(folder)
         if existing.run_id != setup.run_id or existing.start_ns != setup.start_ns:
@@ -199,6 +217,9 @@ def _prepare(
                 remedy="Resume it without a setup, or choose another folder.",
             )
         return existing
+    missing = sorted(set(bars) ^ {asset.symbol for asset in setup.assets})
+    if missing:
+        raise ConfigError("CONFIG", "assets and bars differ", where="exchange setup", found=", ".join(missing))
     folder.mkdir(parents=True, exist_ok=True)
     market = Market(bars, sessions_of(bars, _calendar(bars) if sessions is None else sessions))
     market.save(folder / MARKET_FILE)
@@ -208,10 +229,7 @@ def _prepare(
 
 def _calendar(bars: Mapping[str, Bars]) -> list[tuple[int, int]]:
     """Return New York's sessions around the bars, from the year before to the year after."""
-    from datetime import timedelta
-
     from trader_sdk.data.calendar import XNYS, get_calendar  # imports pandas: not in the exchange's own process
-    from trader_sdk.exchange.sessions import nanoseconds, utc
 
     first = utc(min(int(series.t[0]) for series in bars.values())).date() - timedelta(days=366)
     last = utc(max(int(series.t[-1]) for series in bars.values())).date() + timedelta(days=366)

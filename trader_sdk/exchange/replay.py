@@ -77,13 +77,13 @@ class Replay:
 
     @cached_property
     def begins_at(self) -> int:
-        """Return the venue time at the start: after the last session before the first replayed bar."""
+        """Return the venue time at the start: after the last session before the first replayed bar, or as it opens."""
         opens = [int(track.opens_at[self._first[s]]) for s, track in self._replayed()]
         if not opens:
             return self.start_ns
         first = min(opens)
         if not self._has_equities or self.market.sessions.running(first - 1) is not None:
-            return first - 1
+            return first
         before = self.market.sessions.last_closed(first)
         if before is None:
             return first - _BEFORE_FIRST_NS
@@ -99,9 +99,11 @@ class Replay:
         return prices
 
     def initial_inputs(self) -> tuple[Input, ...]:
-        """Return what the engine is told at :attr:`begins_at`: a session that already runs."""
+        """Return what the engine is told at :attr:`begins_at`: a session that runs already, and its bar."""
         session = self.market.sessions.running(self.begins_at) if self._has_equities else None
-        return () if session is None else (SessionOpened(session.closes_at),)
+        openings = self._openings(self.begins_at)
+        started: tuple[Input, ...] = () if session is None else (SessionOpened(session.closes_at),)
+        return (*started, BarsOpened(openings)) if openings else started
 
     def time_of(self, index: int) -> int | None:
         """Return when instant ``index`` is, None after the last."""
@@ -120,7 +122,7 @@ class Replay:
             inputs.append(SessionClosed())
         if opening is not None:
             inputs.append(SessionOpened(opening.closes_at))
-        openings = tuple(self._opening(track, i) for _, track, i in self._bars_at(at, "opens_at"))
+        openings = self._openings(at)
         if openings or opening is not None:
             inputs.append(BarsOpened(openings, is_auction=opening is not None))
         released = tuple(track.bars.at(i) for _, track, i in self._bars_at(at, "visible_at"))
@@ -152,7 +154,8 @@ class Replay:
         if not times:
             return np.array([], dtype=np.int64)
         last = max(int(column[-1]) for column in times)
-        return np.unique(np.concatenate([*times, self._session_times(last)]))
+        every = np.unique(np.concatenate([*times, self._session_times(last)]))
+        return every[every > self.begins_at]
 
     def _session_times(self, last: int) -> Int64:
         if not self._has_equities:
@@ -181,6 +184,9 @@ class Replay:
             if self._first[symbol] <= index < len(times) and times[index] == at:
                 found.append((symbol, track, index))
         return found
+
+    def _openings(self, at: int) -> tuple[Opening, ...]:
+        return tuple(self._opening(track, index) for _, track, index in self._bars_at(at, "opens_at"))
 
     def _opening(self, track: Track, index: int) -> Opening:
         bars = track.bars

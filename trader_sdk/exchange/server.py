@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import socket
 import sys
@@ -12,7 +11,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final
 
 import uvicorn
 from filelock import FileLock, Timeout
@@ -37,8 +36,8 @@ from trader_sdk.exchange.streams import MarketData, TradeUpdates
 from trader_sdk.exchange.trading_api import trading_routes
 from trader_sdk.exchange.venue import Venue
 
-LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 _LOCK_SECONDS: Final = 10.0
+_STORAGE_EXIT: Final = 8
 
 
 def build_app(
@@ -105,7 +104,12 @@ async def _keep_pace(hub: Hub) -> None:
 
 
 def serve(
-    folder: Path, *, host: str = "127.0.0.1", port: int = 0, watch_stdin: bool = False, out: TextIO = sys.stdout
+    folder: Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    watch_stdin: bool = False,
+    on_ready: Callable[[str, int], None],
 ) -> int:
     """Serve the exchange of a state folder until it is told to stop.
 
@@ -114,7 +118,7 @@ def serve(
         host: Address to bind; the keys of the setup guard every surface.
         port: 0 takes a free one.
         watch_stdin: End when standard input does, so that the exchange does not outlive its parent.
-        out: Gets one JSON line once the venue serves.
+        on_ready: Told address and port once the venue serves.
 
     Returns:
         Exit code: 0, or 8 when the log could not be written.
@@ -128,34 +132,30 @@ def serve(
         venue = Venue(setup, market, EventLog(folder / LOG_FILE))
         listener = _bind(host, port)
         try:
-            return _run(venue, listener, watch_stdin=watch_stdin, out=out)
+            return _run(venue, listener, watch_stdin=watch_stdin, on_ready=on_ready)
         finally:
             venue.close()
             listener.close()
 
 
-def _run(venue: Venue, listener: socket.socket, *, watch_stdin: bool, out: TextIO) -> int:
+def _run(venue: Venue, listener: socket.socket, *, watch_stdin: bool, on_ready: Callable[[str, int], None]) -> int:
     failed: list[int] = []
 
     def stop() -> None:
         server.should_exit = True
 
     def fail() -> None:
-        failed.append(8)
+        failed.append(_STORAGE_EXIT)
         server.should_exit = True
 
-    def say_ready() -> None:
-        host, port = listener.getsockname()[:2]
-        out.write(
-            json.dumps({"event": "exchange_ready", "host": host, "port": port, "run_id": venue.setup.run_id}) + "\n"
-        )
-        out.flush()
-
+    host, port = listener.getsockname()[:2]
     hub = Hub(venue, on_fatal=fail)
     config = uvicorn.Config(
-        build_app(hub, stop=stop, on_start=say_ready),
+        build_app(hub, stop=stop, on_start=lambda: on_ready(host, port)),
         log_config=None,
         access_log=False,
+        server_header=False,
+        date_header=False,  # venue time is another than the wall's; a client would take it for clock skew
         ws_max_size=1 << 20,
         ws_ping_interval=None,
         timeout_graceful_shutdown=1,
