@@ -1,0 +1,165 @@
+"""From a model to its observations: built only where the model's features are proven to be the provider's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trader_sdk.contract.bars import Bar, Bars
+from trader_sdk.contract.canonical import sha256_of
+from trader_sdk.contract.errors import ContractError
+from trader_sdk.contract.spec import ModelSpec
+from trader_sdk.features.provider import (
+    DEFAULT_PROVIDER,
+    FeatureProvider,
+    Ohlcv53Provider,
+    ProviderFactory,
+    is_own_schema,
+)
+from trader_sdk.features.schema import FeatureSchema, schema_from
+
+Rows = NDArray[np.float32]
+
+_UNNAMED: Final = "MODULE:Provider"
+
+
+class Model(Protocol):
+    """What is asked of a model: a ``NativeModelWrapper``, or anything with these three."""
+
+    @property
+    def metadata(self) -> Any:
+        """Return the checkpoint's fields, a mapping."""
+
+    @property
+    def model_spec(self) -> ModelSpec:
+        """Return what its version means."""
+
+    @property
+    def sha256(self) -> str:
+        """Return the file's digest."""
+
+
+class ObservationBuilder:
+    """Builds one model's observations of one symbol.
+
+    Args:
+        provider: Whose schema was checked against the model's.
+    """
+
+    def __init__(self, provider: FeatureProvider) -> None:
+        self.provider = provider
+
+    @classmethod
+    def for_model(
+        cls, model: Model, *, features: ProviderFactory | None = None, asserted_sha256: str | None = None
+    ) -> ObservationBuilder:
+        """Return a builder for ``model``.
+
+        Args:
+            model: A loaded model.
+            features: Makes the provider; None: this package's own, if the model's schema is one of its own. Called
+                with ``constants=...`` where the checkpoint holds constants, else without arguments.
+            asserted_sha256: A schema digest that a pin asserts for a file that states none.
+
+        Raises:
+            ContractError: E309 if the model states no features, or others than the provider's.
+        """
+        stated = asserted_sha256 or stated_schema_sha256(model)
+        provider = _own_provider(model, stated) if features is None else _made(features, model)
+        if stated is None or provider.schema.sha256 != stated:
+            raise _not_proven(model, stated, provider.schema.sha256, features)
+        _check_width(model, provider.schema)
+        return cls(provider)
+
+    @property
+    def schema(self) -> FeatureSchema:
+        """Return what the columns mean."""
+        return self.provider.schema
+
+    @property
+    def ready(self) -> bool:
+        """Return whether the window is full; until then the reason is WARMING_UP."""
+        return self.provider.ready
+
+    def push(self, bar: Bar) -> None:
+        """Take a closed bar, newer than the last."""
+        self.provider.push(bar)
+
+    def extend(self, bars: Bars) -> None:
+        """Take many closed bars, oldest first."""
+        if isinstance(self.provider, Ohlcv53Provider):
+            self.provider.extend(bars)
+            return
+        for index in range(len(bars)):
+            self.provider.push(bars.at(index))
+
+    def observe(self, account: NDArray[np.float32] | None = None) -> Rows:
+        """Return the current observation, float32 (obs_dim,)."""
+        return self.provider.observe(account)
+
+
+def metadata_fields(model: Model) -> Mapping[str, Any]:
+    """Return the checkpoint's fields, whether the model shows a mapping or the typed metadata."""
+    metadata = model.metadata
+    fields: Mapping[str, Any] = metadata if isinstance(metadata, Mapping) else metadata.fields
+    return fields
+
+
+def stated_schema_sha256(model: Model) -> str | None:
+    """Return the digest of the features that the model's file states, None where it states none."""
+    fields = metadata_fields(model)
+    schema = fields.get("feature_schema")
+    if isinstance(schema, Mapping):
+        return sha256_of(dict(schema))
+    stated = fields.get("feature_schema_sha256")
+    return str(stated) if stated else None
+
+
+def _own_provider(model: Model, stated: str | None) -> Ohlcv53Provider:
+    document = metadata_fields(model).get("feature_schema")
+    if not isinstance(document, Mapping):
+        raise _not_proven(model, stated, None, None)
+    schema = schema_from(document)
+    if not is_own_schema(schema):
+        raise _not_proven(model, stated, None, None)
+    return Ohlcv53Provider(schema)
+
+
+def _made(features: ProviderFactory, model: Model) -> FeatureProvider:
+    if features is Ohlcv53Provider:
+        return _own_provider(model, stated_schema_sha256(model))
+    constants = metadata_fields(model).get("constants")
+    return features(constants=constants) if constants else features()
+
+
+def _check_width(model: Model, schema: FeatureSchema) -> None:
+    if schema.obs_dim != model.model_spec.obs_dim:
+        raise ContractError(
+            "E302",
+            "the features are not as wide as the model",
+            where=f"feature schema {schema.sha256}",
+            expected=f"obs_dim {model.model_spec.obs_dim}",
+            found=f"{schema.window} x {schema.n_features} = {schema.obs_dim}",
+        )
+
+
+def _not_proven(
+    model: Model, stated: str | None, offered: str | None, features: ProviderFactory | None
+) -> ContractError:
+    module, qualname = getattr(features, "__module__", None), getattr(features, "__qualname__", None)
+    name = f"{module}:{qualname}" if module and qualname else _UNNAMED
+    path = getattr(model, "path", None) or "FILE"
+    return ContractError(
+        "E309",
+        "the model states no features" if stated is None else "the model's features are not the provider's",
+        where=f"model {model.sha256}",
+        expected=f"feature schema {offered}" if offered else f"a feature schema that {DEFAULT_PROVIDER} computes",
+        found=stated or "no feature_schema",
+        remedy=(
+            "Observations are built only from proven features. If you know whose they are, assert it for this file: "
+            f"`trader compat stamp {path} --features {name} --out DIR`, or pin feature_schema for {model.sha256}."
+        ),
+    )
