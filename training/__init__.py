@@ -7,8 +7,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from trader_sdk.archive import ModelGatingConfig, TrainingArchiveManager, archive_run, assess_model_quality
-    from trader_sdk.checkpoint import save
+    from trader_sdk.archive.gate import assess_model_quality
+    from trader_sdk.archive.manager import TrainingArchiveManager, archive_run
+    from trader_sdk.archive.policy import ModelGatingConfig
+    from trader_sdk.checkpoint.writer import save
     from training.config import TrainConfig, preset
     from training.invariants import INVARIANTS
     from training.regimes import Finetune, FromScratch, check_non_divergence
@@ -34,14 +36,14 @@ _HOMES: Final = MappingProxyType(
         "INVARIANTS": "training.invariants",
         "Finetune": "training.regimes",
         "FromScratch": "training.regimes",
-        "ModelGatingConfig": "trader_sdk.archive",
+        "ModelGatingConfig": "trader_sdk.archive.policy",
         "TrainConfig": "training.config",
-        "TrainingArchiveManager": "trader_sdk.archive",
-        "archive_run": "trader_sdk.archive",
-        "assess_model_quality": "trader_sdk.archive",
+        "TrainingArchiveManager": "trader_sdk.archive.manager",
+        "archive_run": "trader_sdk.archive.manager",
+        "assess_model_quality": "trader_sdk.archive.gate",
         "check_non_divergence": "training.regimes",
         "preset": "training.config",
-        "save": "trader_sdk.checkpoint",
+        "save": "trader_sdk.checkpoint.writer",
         "train": "training.run",
     }
 )

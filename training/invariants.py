@@ -45,7 +45,11 @@ INVARIANTS: Final[Mapping[str, Invariant]] = MappingProxyType(
         f"INV-TRAIN-{number}": Invariant(f"INV-TRAIN-{number}", scope, rule)
         for number, scope, rule in (
             ("001", Scope.BOTH, "every optimizer step logs all of STEP_FIELDS, each finite"),
-            ("002", Scope.BOTH, "every validation writes a checkpoint and its metadata file; failing to write is fatal"),
+            (
+                "002",
+                Scope.BOTH,
+                "every validation writes a checkpoint and its metadata file; failing to write is fatal",
+            ),
             ("003", Scope.BOTH, "the recorded optimizer digest equals the digest of what is on disk"),
             ("004", Scope.PRETRAIN, "validation loss improves, or patience 2 from epoch 3 on ends as EARLY_STOP"),
             ("005", Scope.PRETRAIN, "the loss does not diverge: the regime's limit at epoch 0, 2x previous, 3x best"),
@@ -116,7 +120,9 @@ def check_step(record: Mapping[str, float], *, update: int, regime: str = "ppo")
             raise violation("007", f"{name} is not finite", epoch=update, value=record[name], limit=0, regime=regime)
     throughput, utilisation = record["samples_per_second"], record["utilisation_percent"]
     if not (math.isfinite(throughput) and throughput >= 0):
-        raise violation("008", "throughput is impossible", epoch=update, value=throughput, limit=math.inf, regime=regime)
+        raise violation(
+            "008", "throughput is impossible", epoch=update, value=throughput, limit=math.inf, regime=regime
+        )
     if not 0 <= utilisation <= 100:
         raise violation("008", "utilisation is impossible", epoch=update, value=utilisation, limit=100, regime=regime)
 
@@ -140,7 +146,9 @@ class DivergenceGuard:
         """
         limit = KL_FACTOR * self.target_kl
         if not approx_kl <= limit:
-            raise violation("005p", "the policy moved too far", epoch=update, value=approx_kl, limit=limit, regime="ppo")
+            raise violation(
+                "005p", "the policy moved too far", epoch=update, value=approx_kl, limit=limit, regime="ppo"
+            )
         if not math.isfinite(value_loss):
             raise violation("005p", "value loss", epoch=update, value=value_loss, limit=math.inf, regime="ppo")
         if len(self.value_losses) >= VALUE_LOSS_WARM_UP:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from trader_sdk.contract.errors import ConfigError
 from trader_sdk.contract.spec import MARKET_FEATURES, ModelSpec
 
+
 class MarketWindows:
     """Gather windows of the feature matrix by row; the matrix is kept once and no observation is stored.
 
@@ -56,7 +57,9 @@ class ActorCritic(nn.Module):
     def __init__(self, spec: ModelSpec, hidden_dims: Sequence[int], activation: str, seed: int) -> None:
         super().__init__()
         if activation not in ACTIVATIONS:
-            raise ConfigError("CONFIG", "unknown activation", where="activation", expected="tanh, relu", found=activation)
+            raise ConfigError(
+                "CONFIG", "unknown activation", where="activation", expected="tanh, relu", found=activation
+            )
         self.window, self.n_features, self.activation = spec.window, spec.n_features, activation
         widths = [spec.obs_dim, *hidden_dims]
         layers = [part for width in pairwise(widths) for part in (nn.Linear(*width), ACTIVATIONS[activation]())]

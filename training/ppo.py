@@ -105,7 +105,9 @@ def ppo_loss(
     return Loss(loss, policy_loss.detach(), value_loss.detach(), entropy.detach(), approx_kl, clip_fraction)
 
 
-def learning_rate_at(step: int, total_steps: int, *, peak: float, warmup_fraction: float, final_fraction: float) -> float:
+def learning_rate_at(
+    step: int, total_steps: int, *, peak: float, warmup_fraction: float, final_fraction: float
+) -> float:
     """Return the learning rate of optimizer step ``step``: linear from a tenth to the peak, then cosine.
 
     Example:
@@ -213,7 +215,7 @@ def update_policy(
             optimizer.zero_grad(set_to_none=True)
             loss.loss.backward()  # type: ignore[no-untyped-call] # torch leaves Tensor.backward untyped
             grad_norm = nn.utils.clip_grad_norm_(network.parameters(), config.max_grad_norm)
-            stats = StepStats(*(part.item() for part in loss), grad_norm.item())
+            stats = StepStats._make([*(part.item() for part in loss), grad_norm.item()])
             if math.isfinite(stats.loss) and math.isfinite(stats.grad_norm):
                 optimizer.step()
             kls.append(stats.approx_kl)

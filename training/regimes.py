@@ -85,7 +85,9 @@ def check_non_divergence(epoch: int, history: Sequence[float], regime: Finetune 
         >>> check_non_divergence(1, [1.0, 2.0], Finetune())
     """
     if not 0 <= epoch < len(history):
-        raise UsageError("USAGE", "no loss for this epoch", where="history", expected=f"0..{len(history) - 1}", found=epoch)
+        raise UsageError(
+            "USAGE", "no loss for this epoch", where="history", expected=f"0..{len(history) - 1}", found=epoch
+        )
     loss = history[epoch]
     if not math.isfinite(loss) or loss < 0.0:
         raise _divergence("cross-entropy must be finite and not negative", epoch, loss, math.inf, regime)

@@ -118,7 +118,7 @@ def collect(
 
 
 def sample(logits: Tensor, rng: np.random.Generator) -> tuple[NDArray[np.int64], Floats32]:
-    """Draw one action a row by the Gumbel-max trick, on the caller's generator; return actions and log-probabilities."""
+    """Draw one action a row (Gumbel-max trick); return actions and their log-probabilities, each (N,)."""
     log_policy = torch.log_softmax(logits, dim=-1).cpu().numpy()
     actions = (log_policy + rng.gumbel(size=log_policy.shape)).argmax(axis=1)
     return actions, np.take_along_axis(log_policy, actions[:, None], axis=1)[:, 0]

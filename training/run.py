@@ -1,0 +1,196 @@
+"""One training run from bars to an archived verdict."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import torch
+
+from trader_sdk.archive.blocks import Blocks
+from trader_sdk.archive.gate import assess_model_quality
+from trader_sdk.archive.policy import ModelGatingConfig
+from trader_sdk.contract.bars import Bars
+from trader_sdk.contract.costs import cost_model
+from trader_sdk.contract.documents import Summary
+from trader_sdk.contract.errors import StorageError, UsageError
+from trader_sdk.contract.spec import MODEL_SPECS
+from trader_sdk.features import Ohlcv53Provider, build_schema
+from training.checkpoints import CheckpointKeeper
+from training.config import TrainConfig
+from training.env import TradingEnvs
+from training.invariants import Outcome
+from training.loop import Trainer
+from training.market import Market, blocks_of
+from training.run_log import MetricsLog, Reporter, Silent
+from training.summary import GateOpening, Provenance, RunFacts, build_summary, checkpoint_stamp
+from training.validation import Validator, dense_policy
+
+if TYPE_CHECKING:
+    from trader_sdk.archive.manager import ArchivedRun
+
+CONFIG_FILE: Final = "config.json"
+SUMMARY_FILE: Final = "summary.json"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """How a run ended.
+
+    Attributes:
+        outcome: BUDGET_SPENT; a run that was stopped or broke raises instead.
+        folder: Holds ``config.json``, ``metrics.jsonl``, ``ckpt/`` and ``summary.json``.
+        summary: What the run says of itself.
+        archived: What the archive made of it, None without an archive.
+    """
+
+    outcome: Outcome
+    folder: Path
+    summary: Summary
+    archived: ArchivedRun | None
+
+
+def train(
+    bars: Bars,
+    config: TrainConfig,
+    *,
+    out: Path,
+    source: str,
+    archive: Path | None = None,
+    gating: ModelGatingConfig | None = None,
+    label: str = "model",
+    n_trials: int = 1,
+    reporter: Reporter | None = None,
+) -> TrainResult:
+    """Train on TRAIN, choose on SELECT, open GATE once, and archive the run.
+
+    Args:
+        bars: One symbol's bars, oldest first.
+        config: Every number of the run.
+        out: The run's own folder; must be new or empty.
+        source: Where the bars came from, as the user named it; stamped into every artefact.
+        archive: Archive to register the run in; None trains without.
+        gating: The gate's policy; None for the house's.
+        label: Free text that becomes part of the version id.
+        n_trials: How often GATE of this data was opened before, plus one.
+        reporter: Watches; nobody when omitted.
+
+    Returns:
+        The outcome and where everything lies.
+
+    Raises:
+        DataError: Too few bars.
+        InvariantViolated: A training invariant broke; the run's folder says where.
+        KeyboardInterrupt: After a checkpoint was written and the log was closed.
+        UsageError: ``out`` holds something already.
+    """
+    watcher = reporter or Silent()
+    _claim(out)
+    torch.manual_seed(config.seed)
+    run = _prepare(bars, config, source=source, label=label)
+    _write(out / CONFIG_FILE, json.dumps({"config": config.model_dump(mode="json"), **run.facts.as_plain()}, indent=2))
+    watcher.started({"num_updates": config.num_updates, "blocks": run.sizes, **run.facts.as_plain()})
+    with MetricsLog(out) as log:
+        trainer = _trainer(run, config, out, log, watcher)
+        try:
+            trainer.run()
+        except KeyboardInterrupt:
+            trainer.write_checkpoint(trainer.env_step // config.batch_size, {})
+            log.write("run_finished", outcome=Outcome.ABORTED.value, env_step=trainer.env_step)
+            raise
+        gate = _open_gate(run, config, trainer, gating, n_trials)
+        log.write("gate_opened", n_trials=n_trials, **gate.as_plain())
+        log.write("run_finished", outcome=Outcome.BUDGET_SPENT.value, env_step=trainer.env_step)
+    summary = build_summary(run.facts, config, trainer.validations, trainer.keeper.paths, gate, folder=out)
+    _write(out / SUMMARY_FILE, summary.model_dump_json(by_alias=True, indent=2))
+    archived = None
+    if archive is not None:
+        from trader_sdk.archive.manager import TrainingArchiveManager
+
+        archived = TrainingArchiveManager(archive, gating).archive_training_run(out / SUMMARY_FILE)
+    return TrainResult(Outcome.BUDGET_SPENT, out, summary, archived)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    market: Market
+    blocks: Blocks
+    facts: RunFacts
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return {name: len(getattr(self.blocks, name)) for name in ("train", "select", "gate")}
+
+
+def _prepare(bars: Bars, config: TrainConfig, *, source: str, label: str) -> _Run:
+    spec = MODEL_SPECS[config.model_version]
+    schema = build_schema(
+        spec.version, bars.timeframe, calendar=bars.calendar, feed=bars.feed, adjustment=bars.adjustment
+    )
+    market = Market.build(bars, Ohlcv53Provider(schema))
+    blocks = blocks_of(market, spec, config.blocks, config.n_windows)
+    provenance = Provenance.of(bars, source)
+    return _Run(market, blocks, RunFacts(spec, schema, provenance, label, datetime.now(UTC)))
+
+
+def _trainer(run: _Run, config: TrainConfig, out: Path, log: MetricsLog, watcher: Reporter) -> Trainer:
+    costs = cost_model(config.cost_model)
+    # Independent streams: how often one is drawn from does not shift the others.
+    env_seed, sampling_seed = np.random.SeedSequence(config.seed).spawn(2)
+    envs = TradingEnvs(
+        run.market,
+        run.blocks.train,
+        run.facts.spec,
+        num_envs=config.num_envs,
+        envs_per_bar=config.envs_per_bar,
+        episode_bars=config.episode_bars,
+        costs=costs,
+        rng=np.random.default_rng(env_seed),
+    )
+    keeper = CheckpointKeeper(
+        out,
+        stamp=checkpoint_stamp(run.facts, config),
+        config={**config.model_dump(mode="json"), "reward_unit": envs.reward_unit},
+    )
+    validator = Validator(run.market, run.facts.spec, costs, config.n_windows)
+    return Trainer(
+        config, envs, validator, run.blocks.select, keeper, log, watcher, np.random.default_rng(sampling_seed)
+    )
+
+
+def _open_gate(
+    run: _Run, config: TrainConfig, trainer: Trainer, gating: ModelGatingConfig | None, n_trials: int
+) -> GateOpening:
+    last = trainer.validations[-1].metrics
+    four = (last.fitness_score, last.profit_factor, last.consistency, last.max_drawdown)
+    _, _, use_checkpoint, _ = assess_model_quality(*four, trainer.fitness_history, gating)
+    judge = Validator(run.market, run.facts.spec, trainer.envs.costs, config.n_windows, n_trials)
+    final = deployed = dense_policy(trainer.network)
+    if use_checkpoint:
+        trainer.network.load_state_dict(trainer.best.network)
+        deployed = dense_policy(trainer.network)
+    return GateOpening(
+        final=judge.validate(final, run.blocks.gate),
+        best=judge.validate(deployed, run.blocks.gate) if use_checkpoint else None,
+        in_sample=judge.validate(deployed, run.blocks.train),
+    )
+
+
+def _claim(out: Path) -> None:
+    if out.exists() and any(out.iterdir()):
+        raise UsageError("USAGE", "the run's folder is not empty", where=str(out), remedy="Choose another --out.")
+    try:
+        (out / "ckpt").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError("STORAGE", "cannot create the run's folder", where=str(out), found=error) from error
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text + "\n", "utf-8")
+    except OSError as error:
+        raise StorageError("STORAGE", "cannot write", where=str(path), found=error) from error
