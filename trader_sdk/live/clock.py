@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
+from trader_sdk.broker.local_control import LocalControl, VenueState
 from trader_sdk.live.schedule import Schedule
 
 POLL: Final = timedelta(seconds=5)
@@ -100,3 +101,38 @@ class WallClock:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+
+
+class VenueClock:
+    """The embedded exchange's own time: it moves on when we say that we are done, or by itself at ``--speed``.
+
+    Args:
+        control: The exchange's control channel.
+        state: Where the exchange stands.
+    """
+
+    def __init__(self, control: LocalControl, state: VenueState) -> None:
+        self._control, self._state = control, state
+
+    def now(self) -> datetime:
+        """Return venue time."""
+        return self._state.at
+
+    async def next(self, due: datetime | None) -> Tick:
+        """Let the exchange move to its next bar, or to ``due`` if that is earlier."""
+        before = self._state
+        if before.is_finished:
+            return Tick(before.at, bars_due=False, is_over=True)
+        # A thread of its own for this wait: at --speed it lasts as long as a bar, and orders must not queue behind it.
+        self._state = await asyncio.to_thread(self._move, due)
+        return Tick(self._state.at, bars_due=self._state.bars_released > before.bars_released)
+
+    def wake(self) -> None:
+        """Do nothing: replayed time stands still while the session works."""
+
+    def _move(self, due: datetime | None) -> VenueState:
+        state = self._state
+        is_paced = state.speed_seconds is not None
+        if is_paced and (due is None or state.next_at is None or due >= state.next_at):
+            return self._control.wait_past(state.instant)
+        return self._control.ready(state.instant, wake_at=due, until="bar").state

@@ -192,10 +192,11 @@ def _decision_made(ledger: Ledger, event: JournalEntry) -> None:
     ledger.decided[body["symbol"]] = LastDecision(
         bar_ns(parse_time(body["bar"])), body["action"], body["reason"], body["client_order_id"]
     )
-    ledger.totals.actions[body["action"]] += 1
-    ledger.totals.decisions += 1
-    if body["reason"] is not None:
-        ledger.totals.blocked[body["reason"]] += 1
+    totals = ledger.totals
+    totals.actions[body["action"]] += 1
+    totals.decisions += body["logits"] is not None
+    if body["reason"] is not None and body["client_order_id"] is None:
+        totals.blocked[body["reason"]] += 1
 
 
 def _intent_recorded(ledger: Ledger, event: JournalEntry) -> None:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from functools import cached_property
+from itertools import accumulate
 from typing import Final
 
 from trader_sdk.broker.port import SessionView
-from trader_sdk.contract.timeframe import Timeframe
-from trader_sdk.data.calendar import new_york
+from trader_sdk.contract.timeframe import NANOSECONDS_PER_SECOND, Timeframe
+from trader_sdk.data.calendar import day_start_ns, new_york
 from trader_sdk.live.events import bar_ns, bar_time
 from trader_sdk.plan import BarContext, fresh_until
 
@@ -111,18 +112,48 @@ class Schedule:
         done = max((after - opened) // step, 0) if after >= opened else 0
         return min(opened + (done + 1) * step, self._closes[index])
 
-    def missing_between(self, last: int, newest: int) -> int:
-        """Return how many bars the calendar has strictly between two bar starts (ns) of one session.
+    def newest_final(self, now: datetime) -> int | None:
+        """Return the start (ns) of the newest bar that is final at ``now``, None before the first of a session."""
+        step = timedelta(seconds=self.timeframe.seconds)
+        if not self.sessions:
+            return bar_ns(_next_multiple(now, step) - 2 * step)
+        if self.timeframe is Timeframe.DAY_1:
+            index = bisect_right(self._closes, now - FINAL_AFTER_CLOSE) - 1
+            return day_start_ns(self.sessions[index].day) if index >= 0 else None
+        index = bisect_right(self._opens, now) - 1
+        if index < 0:
+            return None
+        opened, closed = self._opens[index], self._closes[index]
+        done = -((opened - closed) // step) if now >= closed else (now - opened) // step
+        return bar_ns(opened + (done - 1) * step) if done else None
 
-        Across sessions only daily bars are counted: minutes without a trade have no bar, and that is normal.
-        """
-        if self.timeframe is not Timeframe.DAY_1 or not self.sessions:
-            return 0
-        days = [bar_time(t).astimezone(new_york()).date() for t in (last, newest)]
-        held = sorted(self._by_day)
-        return max(bisect_left(held, days[1]) - bisect_right(held, days[0]), 0)
+    def missing_between(self, last: int, newest: int) -> int:
+        """Return how many bars the calendar has strictly between two bar starts (ns)."""
+        return max(self._ordinal(newest) - self._ordinal(last) - 1, 0)
+
+    def _ordinal(self, bar_at: int) -> int:
+        """Return a bar's number in the calendar."""
+        step = timedelta(seconds=self.timeframe.seconds)
+        if not self.sessions:
+            return bar_at // (self.timeframe.seconds * NANOSECONDS_PER_SECOND)
+        start = bar_time(bar_at)
+        if self.timeframe is Timeframe.DAY_1:
+            return bisect_left(self._days, start.astimezone(new_york()).date())
+        index = max(bisect_right(self._opens, start) - 1, 0)
+        return self._bars_before[index] + (start - self._opens[index]) // step
+
+    @cached_property
+    def _days(self) -> list[date]:
+        return [session.day for session in self.sessions]
+
+    @cached_property
+    def _bars_before(self) -> list[int]:
+        """Return for each session how many intraday bars all sessions before it have."""
+        step = timedelta(seconds=self.timeframe.seconds)
+        counts = [-((session.open_at - session.close_at) // step) for session in self.sessions]
+        return [0, *accumulate(counts)][:-1]
 
 
 def _next_multiple(after: datetime, step: timedelta) -> datetime:
-    nanoseconds = int(step.total_seconds()) * 1_000_000_000
+    nanoseconds = int(step.total_seconds()) * NANOSECONDS_PER_SECOND
     return bar_time((bar_ns(after) // nanoseconds + 1) * nanoseconds)

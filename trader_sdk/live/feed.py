@@ -1,0 +1,160 @@
+"""Bars for the session: history over REST, new ones from the stream where it is in time and from REST where not."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Final
+
+from trader_sdk.broker import port
+from trader_sdk.contract.bars import Bar, Bars
+from trader_sdk.contract.timeframe import Timeframe
+from trader_sdk.live.events import bar_time
+from trader_sdk.live.schedule import Schedule
+from trader_sdk.live.worker import BrokerWorker
+
+BARRIER_SECONDS: Final = 3.0
+"""How long after a minute's end the stream is waited for before REST is asked."""
+_STRETCH: Final = 2.0
+"""Nights, weekends and holidays: calendar time asked for beyond the bars' own, doubled until it is enough."""
+_MOST_DOUBLINGS: Final = 6
+
+
+class Feed:
+    """Closed bars of a few symbols, each given once and in order.
+
+    Args:
+        broker: The venue.
+        worker: The thread for broker calls.
+        schedule: When bars are final.
+        symbols: Whose bars.
+        adjustment: What prices are adjusted for, as the models' schemas say.
+    """
+
+    def __init__(
+        self,
+        broker: port.BrokerPort,
+        worker: BrokerWorker,
+        schedule: Schedule,
+        symbols: Sequence[str],
+        *,
+        adjustment: str = "split",
+    ) -> None:
+        self._broker, self._worker, self._schedule = broker, worker, schedule
+        self._symbols, self._adjustment = tuple(symbols), adjustment
+        self._last: dict[str, int] = {}
+        self._streamed: dict[str, dict[int, Bar]] = {symbol: {} for symbol in symbols}
+        self._arrived = asyncio.Event()
+
+    @property
+    def uses_stream(self) -> bool:
+        """Return whether closed bars of this timeframe come over the stream."""
+        return self._schedule.timeframe is Timeframe.MIN_1
+
+    async def history(self, symbol: str, count: int, now: datetime) -> Bars:
+        """Return the last ``count`` final bars at ``now``; fewer where the venue has no more."""
+        span = timedelta(seconds=self._schedule.timeframe.seconds) * count * _STRETCH
+        bars = await self._final_bars(symbol, now - span, now)
+        for _ in range(_MOST_DOUBLINGS):
+            if len(bars) >= count:
+                break
+            span *= 2
+            longer = await self._final_bars(symbol, now - span, now)
+            bars = longer
+        bars = bars.slice(max(len(bars) - count, 0), len(bars))
+        if len(bars):
+            self._last[symbol] = int(bars.t[-1])
+        return bars
+
+    def seen(self, symbol: str, bar_at: int) -> None:
+        """Note that a bar needs not be given again."""
+        self._last[symbol] = max(self._last.get(symbol, 0), bar_at)
+
+    def heard(self, bar: Bar) -> None:
+        """Keep a bar of the stream, a revision replacing what it revises."""
+        if bar.symbol in self._streamed and bar.t > self._last.get(bar.symbol, 0):
+            self._streamed[bar.symbol][bar.t] = bar
+            self._arrived.set()
+
+    async def closed(self, now: datetime) -> Mapping[str, list[Bar]]:
+        """Return each symbol's bars that became final since the last call, oldest first; none where none did."""
+        newest = self._schedule.newest_final(now)
+        if self.uses_stream and newest is not None:
+            await self._wait_for(newest)
+        found: dict[str, list[Bar]] = {}
+        for symbol in self._symbols:
+            bars = self._from_stream(symbol, newest)
+            if bars is None:
+                bars = await self._from_rest(symbol, now)
+            if bars:
+                found[symbol] = bars
+                self.seen(symbol, bars[-1].t)
+        self._drop_old()
+        return found
+
+    async def _wait_for(self, newest: int) -> None:
+        """Wait until every symbol's newest bar came over the stream, at most the barrier."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + BARRIER_SECONDS
+        while any(newest not in self._streamed[s] and self._last.get(s, 0) < newest for s in self._symbols):
+            self._arrived.clear()
+            try:
+                await asyncio.wait_for(self._arrived.wait(), max(deadline - loop.time(), 0))
+            except TimeoutError:
+                return
+
+    def _from_stream(self, symbol: str, newest: int | None) -> list[Bar] | None:
+        """Return the stream's bars if they continue where we stand without a gap, else None."""
+        if not self.uses_stream or newest is None:
+            return None
+        if self._last.get(symbol, 0) >= newest:
+            return []
+        bars = [bar for t, bar in sorted(self._streamed[symbol].items()) if self._last.get(symbol, 0) < t <= newest]
+        starts = [self._last.get(symbol, 0), *(bar.t for bar in bars)]
+        whole = all(self._schedule.missing_between(a, b) == 0 for a, b in pairwise(starts))
+        return bars if bars and bars[-1].t == newest and whole else None
+
+    async def _from_rest(self, symbol: str, now: datetime) -> list[Bar]:
+        last = self._last.get(symbol)
+        start = now - timedelta(days=7) if last is None else bar_time(last)
+        bars = await self._final_bars(symbol, start, now)
+        return [bars.at(index) for index in range(len(bars)) if bars.t[index] > (last or 0)]
+
+    async def _final_bars(self, symbol: str, start: datetime, now: datetime) -> Bars:
+        timeframe, adjustment = self._schedule.timeframe, self._adjustment
+        bars = await self._worker.call(lambda: self._broker.bars(symbol, timeframe, start, now, adjustment=adjustment))
+        final = len(bars)
+        while final and not self._schedule.is_final(int(bars.t[final - 1]), now):
+            final -= 1
+        return bars.slice(0, final)
+
+    def _drop_old(self) -> None:
+        for symbol, bars in self._streamed.items():
+            last = self._last.get(symbol, 0)
+            self._streamed[symbol] = {t: bar for t, bar in bars.items() if t > last}
+
+
+_LARGEST_JUMP: Final = 2.0
+
+
+def implausible(bar: Bar, previous_close: float | None) -> str | None:
+    """Return why a bar is not to be acted on, None if it is plausible.
+
+    Args:
+        bar: A closed bar.
+        previous_close: Close of the bar before, None for the first.
+
+    Example:
+        >>> implausible(Bar("AAPL", 0, 10.0, 9.0, 11.0, 10.0, 1.0), 10.0)
+        'high is below low'
+    """
+    prices = (bar.open, bar.high, bar.low, bar.close)
+    if not all(math.isfinite(value) and value > 0 for value in prices):
+        return "a price is not positive and finite"
+    if bar.high < bar.low:
+        return "high is below low"
+    jump = 1.0 if previous_close is None else bar.open / previous_close
+    return None if 1 / _LARGEST_JUMP <= jump <= _LARGEST_JUMP else "the price more than halved or doubled"

@@ -1,0 +1,158 @@
+"""One bar: decide, plan, pass risk, and make everything durable in one transaction before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+from trader_sdk.broker import port
+from trader_sdk.contract.bars import Bar
+from trader_sdk.contract.reasons import Reason
+from trader_sdk.live.config import LiveConfig
+from trader_sdk.live.desk import OrderDesk
+from trader_sdk.live.events import Draft
+from trader_sdk.live.ledger import Ledger
+from trader_sdk.live.lines import Decided, Outcome, SymbolLine, bar_draft, decision_draft
+from trader_sdk.live.schedule import Schedule
+from trader_sdk.live.views import foreign_orders, working_order
+from trader_sdk.live.worker import BrokerWorker
+from trader_sdk.orders import OrderIntent
+from trader_sdk.plan import Book, Plan, plan
+from trader_sdk.risk import RiskDecision, RiskView, assess_all
+
+_ZERO = Decimal(0)
+_MINUTE: Final = timedelta(minutes=1)
+
+PreTrade = Callable[[OrderIntent], OrderIntent | None]
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """What one bar brought.
+
+    Attributes:
+        at: Venue time.
+        bar_at: Start of the newest bar, nanoseconds since the epoch.
+        decided: By symbol.
+        outcomes: By symbol, what is done about it.
+    """
+
+    at: datetime
+    bar_at: int
+    decided: Mapping[str, Decided]
+    outcomes: Mapping[str, Outcome]
+
+    @property
+    def n_orders(self) -> int:
+        """Return how many orders were made durable."""
+        return sum(1 for outcome in self.outcomes.values() if outcome.client_order_id is not None)
+
+
+class BarStep:
+    """Turns closed bars into durable orders.
+
+    Args:
+        lines: By symbol.
+        desk: Commits, and later sends.
+        broker: Asked for account, positions and open orders when there is something to order.
+        worker: The thread for broker calls.
+        schedule: Times of bars and orders.
+        book: Stamped into order ids.
+        config: Limits, and whether anything is sent.
+    """
+
+    def __init__(
+        self,
+        lines: Mapping[str, SymbolLine],
+        desk: OrderDesk,
+        broker: port.BrokerPort,
+        worker: BrokerWorker,
+        schedule: Schedule,
+        book: Book,
+        config: LiveConfig,
+    ) -> None:
+        self._lines, self._desk = lines, desk
+        self._broker, self._worker = broker, worker
+        self._schedule, self._book, self._config = schedule, book, config
+        self.pre_trade: PreTrade | None = None
+
+    async def run(self, bars: Mapping[str, Sequence[Bar]], ledger: Ledger, now: datetime) -> StepReport:
+        """Decide on each symbol's newest bar and commit bars, decisions and intents together."""
+        decided = {symbol: self._lines[symbol].take(new, ledger.sleeves[symbol], now) for symbol, new in bars.items()}
+        plans = {symbol: self._plan(one, ledger, now) for symbol, one in decided.items()}
+        intents = [p.intent for p in plans.values() if p is not None and p.intent is not None]
+        passed = await self._pass_risk(intents, decided, ledger, now) if intents else {}
+        outcomes = {symbol: self._outcome(one, plans[symbol], passed.get(symbol)) for symbol, one in decided.items()}
+        drafts = [bar_draft(bar, now) for new in bars.values() for bar in new]
+        drafts += [self._decision(decided[symbol], outcome, now) for symbol, outcome in outcomes.items()]
+        sent = [] if self._config.dry_run else [risk.intent for risk in passed.values() if risk.intent is not None]
+        self._desk.commit([*drafts, *self._desk.record(sent, now)])
+        newest = max(one.bar.t for one in decided.values())
+        return StepReport(now, newest, decided, outcomes)
+
+    def _plan(self, decided: Decided, ledger: Ledger, now: datetime) -> Plan | None:
+        if decided.decision is None:
+            return None
+        symbol = decided.symbol
+        context = self._schedule.context(decided.bar.t, decided.close, now)
+        return plan(
+            decided.decision,
+            ledger.sleeves[symbol].mark(decided.close),
+            self._lines[symbol].rules,
+            context,
+            self._book,
+            limits=self._config.execution,
+            attempt=ledger.next_attempt(symbol, decided.bar.t),
+        )
+
+    async def _pass_risk(
+        self, intents: Sequence[OrderIntent], decided: Mapping[str, Decided], ledger: Ledger, now: datetime
+    ) -> Mapping[str, RiskDecision]:
+        prices = {**ledger.prices, **{symbol: one.close for symbol, one in decided.items()}}
+        view = await self._view(ledger, prices, now)
+        rules = {symbol: line.rules for symbol, line in self._lines.items()}
+        assessed = assess_all(intents, view, rules, self._config.risk)
+        return {symbol: self._hooked(decision) for symbol, decision in assessed.items()}
+
+    def _hooked(self, decision: RiskDecision) -> RiskDecision:
+        """Ask the caller's hook; it may take an order away or make it smaller, nothing else."""
+        if self.pre_trade is None or decision.intent is None:
+            return decision
+        answer = self.pre_trade(decision.intent)
+        if answer is None:
+            return replace(decision, intent=None, reason=Reason.HOOK_DENIED)
+        return replace(decision, intent=replace(decision.intent, qty=min(answer.qty, decision.intent.qty)))
+
+    async def _view(self, ledger: Ledger, prices: Mapping[str, Decimal], now: datetime) -> RiskView:
+        account = await self._worker.call(self._broker.account)
+        positions = await self._worker.call(self._broker.positions)
+        listed = await self._worker.call(self._broker.open_orders)
+        ours = [working_order(r.intent, r.state.filled_qty, r.state.status) for r in ledger.working]
+        sent = [(r.sent_at, r.intent) for r in ledger.orders.values() if r.sent_at is not None]
+        today = [intent for at, intent in sent if at is not None and at.date() == now.date()]
+        return RiskView(
+            equity=account.equity,
+            cash=account.cash,
+            buying_power=account.buying_power,
+            positions={view.symbol: view.qty for view in positions},
+            prices={**{p.symbol: p.current_price for p in positions if p.current_price is not None}, **prices},
+            working=(*ours, *foreign_orders(listed, ledger.orders, prices)),
+            state=ledger.state,
+            exits_only=frozenset(ledger.drifted_at),
+            orders_last_minute=sum(1 for at, _ in sent if at is not None and now - at <= _MINUTE),
+            orders_today=len(today),
+            turnover_today=sum((intent.qty * intent.worst_price for intent in today), _ZERO),
+        )
+
+    def _outcome(self, decided: Decided, made: Plan | None, risk: RiskDecision | None) -> Outcome:
+        if made is None or made.intent is None:
+            return Outcome(made, decided.reason if made is None else made.reason, None)
+        assert risk is not None  # every intent was assessed
+        key = None if risk.intent is None or self._config.dry_run else risk.intent.client_order_id
+        return Outcome(made, risk.reason, key)
+
+    def _decision(self, decided: Decided, outcome: Outcome, now: datetime) -> Draft:
+        return decision_draft(decided, outcome, self._lines[decided.symbol].live.model.sha256, now)
