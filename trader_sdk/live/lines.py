@@ -144,15 +144,18 @@ def bar_draft(bar: Bar, at: datetime) -> Draft:
     return Draft(JournalEvent.BAR_CLOSED, at, {"symbol": bar.symbol, "bar": rfc3339(bar_time(bar.t)), **prices})
 
 
-def decision_draft(
-    decided: Decided,
-    plan: Plan | None,
-    reason: Reason | None,
-    client_order_id: str | None,
-    line: SymbolLine,
-    at: datetime,
-) -> Draft:
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What is done about a decision: an order, or the reason for none; an order made smaller has both."""
+
+    plan: Plan | None
+    reason: Reason | None
+    client_order_id: str | None
+
+
+def decision_draft(decided: Decided, outcome: Outcome, model_sha256: str, at: datetime) -> Draft:
     """Return the entry of what was decided on a bar and what is done about it."""
+    plan, reason = outcome.plan, outcome.reason
     decision = decided.decision
     body: dict[str, Any] = {
         "symbol": decided.symbol,
