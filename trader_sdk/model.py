@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, NoReturn, overload
 
@@ -39,13 +40,27 @@ __all__ = ["Decision", "DecisionStream", "Decisions", "NativeModelWrapper"]
 _ASSUMED_ACTIVATION: Final = "tanh"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Loaded:
     raw: RawCheckpoint
     spec: ModelSpec
     report: CompatReport
     policy: DensePolicy
-    policy_sha256: str
+
+    @cached_property
+    def policy_sha256(self) -> str:
+        # Hashed when first asked for: it costs as much as a third of a load, and only an archive compares it.
+        return policy_sha256(self.policy.layers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    trader_version: str | None = None
+    expected_sha256: str | None = None
+    symbol: str | None = None
+    activation: str | None = None
+    pins: Sequence[Pin] = ()
+    backend: Backend = "numpy"
 
 
 class NativeModelWrapper:
@@ -87,25 +102,11 @@ class NativeModelWrapper:
         pins: str | os.PathLike[str] | Sequence[Pin] | None = None,
         backend: Backend = "numpy",
     ) -> None:
-        raw = read_checkpoint(path, backend=backend, expected_sha256=expected_sha256)
-        try:
-            detection = _with_activation(detect_version_from_checkpoint(raw.fields), activation)
-            _check_symbol(detection, symbol)
-            report = check_compatibility(
-                detection,
-                CURRENT_TRADER_VERSION if trader_version is None else trader_version,
-                sha256=raw.sha256,
-                pins=_pins(pins),
-                at=datetime.now(UTC),
-            ).with_findings(*raw.notes)
-            spec = enforce(report, Mode.STRICT if strict_version else Mode.WARN)
-            policy = _build(raw, detection, report)
-            digest = policy_sha256(policy.layers)
-        except SdkError as error:
-            error.where = f"{raw.path}: {error.where}" if error.where else raw.path
-            raise
-        object.__setattr__(self, "_loaded", _Loaded(raw, spec, report, policy, digest))
-        _warn_once(raw, report)
+        mode = Mode.STRICT if strict_version else Mode.WARN
+        options = _Options(trader_version, expected_sha256, symbol, activation, _pins(pins), backend)
+        loaded = _load(path, mode, options)
+        object.__setattr__(self, "_loaded", loaded)
+        _warn_once(loaded.raw, loaded.report)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"a model is immutable: {name} cannot be set")
@@ -217,6 +218,37 @@ class NativeModelWrapper:
         with np.errstate(over="ignore", invalid="ignore"):
             logits = policy.logits_from_sums(policy.market_sums(rows), columns[policy.window - 1 :])
         return Decisions(logits, self._loaded.spec, self.sha256)
+
+
+def check_file(
+    path: str | os.PathLike[str], *, trader_version: str | None = None, pins: Sequence[Pin] = ()
+) -> tuple[RawCheckpoint, CompatReport]:
+    """Do everything that loading does, refuse as warn mode does, and give the report instead of a model.
+
+    Raises:
+        SdkError: As :class:`NativeModelWrapper` in warn mode.
+    """
+    loaded = _load(path, Mode.WARN, _Options(trader_version=trader_version, pins=pins))
+    return loaded.raw, loaded.report
+
+
+def _load(path: str | os.PathLike[str], mode: Mode, options: _Options) -> _Loaded:
+    raw = read_checkpoint(path, backend=options.backend, expected_sha256=options.expected_sha256)
+    try:
+        detection = _with_activation(detect_version_from_checkpoint(raw.fields), options.activation)
+        _check_symbol(detection, options.symbol)
+        report = check_compatibility(
+            detection,
+            CURRENT_TRADER_VERSION if options.trader_version is None else options.trader_version,
+            sha256=raw.sha256,
+            pins=options.pins,
+            at=datetime.now(UTC),
+        ).with_findings(*raw.notes)
+        spec = enforce(report, mode)
+        return _Loaded(raw, spec, report, _build(raw, detection, report))
+    except SdkError as error:
+        error.where = f"{raw.path}: {error.where}" if error.where else raw.path
+        raise
 
 
 def _pins(pins: str | os.PathLike[str] | Sequence[Pin] | None) -> Sequence[Pin]:

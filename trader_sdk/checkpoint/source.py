@@ -6,15 +6,16 @@ import errno
 import hashlib
 import os
 import stat
+import threading
 from dataclasses import dataclass
 
 import numpy as np
 
 from trader_sdk.checkpoint.faults import too_large, unreadable
-from trader_sdk.checkpoint.limits import MAX_FILE_BYTES
+from trader_sdk.checkpoint.limits import MAX_FILE_BYTES, MIB
 from trader_sdk.contract.errors import CheckpointError
 
-_READ_AT_ONCE = 64 * 1024 * 1024
+_CHUNK = 4 * MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,7 @@ def read_source(path: str | os.PathLike[str], expected_sha256: str | None = None
     """
     name = os.fspath(path)
     wanted = None if expected_sha256 is None else normalise_digest(expected_sha256)
-    data = _read_all(name)
-    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    data, digest = _read_all(name)
     if wanted is not None and wanted != digest:
         raise CheckpointError(
             "E103", "the file's digest is not the expected one", where=name, expected=wanted, found=digest
@@ -74,14 +74,14 @@ def normalise_digest(text: str) -> str:
     return f"sha256:{digits}"
 
 
-def _read_all(name: str) -> memoryview:
+def _read_all(name: str) -> tuple[memoryview, str]:
     try:
         descriptor = os.open(name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     except (OSError, ValueError) as error:
         raise unreadable("the file cannot be opened", where=name, found=_reason(error)) from error
     try:
         before = _regular(os.fstat(descriptor), name)
-        data = _fill(descriptor, before.st_size, name)
+        data, digest = _fill(descriptor, before.st_size, name)
         after = os.fstat(descriptor)
     except OSError as error:
         raise unreadable("the file cannot be read", where=name, found=_reason(error)) from error
@@ -89,7 +89,7 @@ def _read_all(name: str) -> memoryview:
         os.close(descriptor)
     if _identity(before) != _identity(after):
         raise unreadable("the file changed while it was read", where=name)
-    return data
+    return data, digest
 
 
 def _reason(error: OSError | ValueError) -> str:
@@ -112,15 +112,49 @@ def _regular(status: os.stat_result, name: str) -> os.stat_result:
     return status
 
 
-def _fill(descriptor: int, size: int, name: str) -> memoryview:
-    # np.empty leaves the pages untouched, so that the bytes are written once.
+def _fill(descriptor: int, size: int, name: str) -> tuple[memoryview, str]:
+    # np.empty leaves the pages untouched, so that the bytes are written once; hashing and reading both release the
+    # interpreter's lock, so one chunk is hashed while the next is read.
     buffer = np.empty(size, dtype=np.uint8).data
-    filled = 0
-    while filled < size:
-        count = os.readv(descriptor, [buffer[filled : filled + _READ_AT_ONCE]])
-        if count == 0:
-            raise unreadable("the file shrank while it was read", where=name, expected=size, found=filled)
-        filled += count
+    hasher = _BackgroundHash()
+    for start in range(0, size, _CHUNK):
+        chunk = buffer[start : start + _CHUNK]
+        _fill_chunk(descriptor, chunk, name)
+        hasher.update(chunk)
     if os.read(descriptor, 1):
         raise unreadable("the file grew while it was read", where=name, expected=size)
-    return buffer
+    return buffer, hasher.digest()
+
+
+def _fill_chunk(descriptor: int, chunk: memoryview, name: str) -> None:
+    filled = 0
+    while filled < len(chunk):
+        count = os.readv(descriptor, [chunk[filled:]])
+        if count == 0:
+            raise unreadable("the file shrank while it was read", where=name)
+        filled += count
+
+
+class _BackgroundHash:
+    """A sha256 that is fed in order, each chunk in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._sha = hashlib.sha256()
+        self._worker: threading.Thread | None = None
+
+    def update(self, chunk: memoryview) -> None:
+        self._wait()
+        if len(chunk) < _CHUNK:
+            self._sha.update(chunk)
+            return
+        self._worker = threading.Thread(target=self._sha.update, args=(chunk,), name="sha256")
+        self._worker.start()
+
+    def digest(self) -> str:
+        self._wait()
+        return f"sha256:{self._sha.hexdigest()}"
+
+    def _wait(self) -> None:
+        if self._worker is not None:
+            self._worker.join()
+            self._worker = None
