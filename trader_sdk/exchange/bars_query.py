@@ -18,6 +18,7 @@ from trader_sdk.exchange.sessions import at_new_york, new_york
 from trader_sdk.exchange.wire import timestamp
 
 MAX_PAGE: Final = 10_000
+_MOST_DIGITS: Final = 5
 _UNITS: Final = {"Min": 60, "T": 60, "Hour": 3_600, "H": 3_600, "Day": 86_400, "D": 86_400}
 _COLUMNS: Final = ("t", "open", "high", "low", "close", "volume")
 
@@ -108,8 +109,8 @@ def timeframe_seconds(text: str) -> int:
     """
     digits = len(text) - len(text.lstrip("0123456789"))
     unit = _UNITS.get(text[digits:])
-    count = int(text[:digits] or 0)
-    if unit is None or count < 1 or count * unit > 86_400:
+    count = int(text[: min(digits, _MOST_DIGITS)] or 0)
+    if unit is None or digits > _MOST_DIGITS or count < 1 or count * unit > 86_400:
         raise Unreadable(invalid(f"invalid timeframe: {text}"))
     return count * unit
 

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from trader_sdk.exchange.endpoints import read_json, route
+from trader_sdk.exchange.gatekeeper import is_count
 from trader_sdk.exchange.hub import Hub
 from trader_sdk.exchange.parse import Unreadable, parse_time
 from trader_sdk.exchange.rejections import invalid
@@ -48,7 +49,7 @@ async def get_state(hub: Hub, request: Request) -> Response:
     query = request.query_params
     after = query.get("after")
     if after is not None:
-        if not after.lstrip("-").isdigit():
+        if not is_count(after):
             raise Unreadable(invalid(f"invalid after: {after}"))
         await _wait_past(hub, int(after))
     state = control_state(hub)
@@ -66,7 +67,7 @@ async def post_ready(hub: Hub, request: Request) -> Response:
         await announce(hub)
     reply = control_state(hub)
     reply["advanced"] = outcome is not None
-    reply["order_events"] = 0 if outcome is None else len(outcome.events)
+    reply["order_events"] = 0 if outcome is None else outcome.n_order_events
     reply["bars"] = 0 if outcome is None else len(outcome.released)
     return JSONResponse(reply)
 
@@ -147,7 +148,7 @@ def control_state(hub: Hub) -> Json:
         "start_ns": venue.setup.start_ns,
         "released": _released_by_symbol(hub),
         "bars_released": venue.n_released,
-        "order_events_total": venue.n_events,
+        "order_events_total": venue.n_order_events,
         "finished": venue.is_finished,
         "speed_seconds": hub.speed_seconds,
     }

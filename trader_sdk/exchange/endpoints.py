@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from trader_sdk.exchange.gatekeeper import MAX_BODY_BYTES
+from trader_sdk.exchange.gatekeeper import MAX_BODY_BYTES, is_count
 from trader_sdk.exchange.hub import Hub
 from trader_sdk.exchange.parse import Unreadable, parse_body
 from trader_sdk.exchange.rejections import Rejection, invalid
@@ -57,6 +57,6 @@ def whole_number(request: Request, name: str, default: int, *, most: int) -> int
     text = request.query_params.get(name)
     if text is None or text == "":
         return default
-    if not text.isdigit() or int(text) < 1:
+    if not is_count(text) or int(text) < 1:
         raise Unreadable(invalid(f"invalid {name}: {text}"))
     return min(int(text), most)

@@ -81,7 +81,7 @@ def _book(state: VenueState, request: OrderRequest, *, replaces: Order | None = 
     state.client_ids[request.client_order_id] = order.id
     state.put(order)
     if not state.is_trading(asset):
-        return [_move(state, order.id, OrderEventKind.ACCEPTED)]
+        return [_move(state, order.id, OrderEventKind.ACCEPTED), *execution.end_if_immediate(state, order.id)]
     events = [OrderChanged(OrderEventKind.PENDING_NEW, at, order), _move(state, order.id, OrderEventKind.NEW)]
     return events + execution.trade_on_arrival(state, order.id)
 

@@ -36,13 +36,18 @@ def move(state: VenueState, order_id: OrderId, kind: OrderEventKind, **changes: 
 
 def trade_on_arrival(state: VenueState, order_id: OrderId) -> list[OrderChanged]:
     """Let a new order trade at once if a bar is running; end it if it may not wait."""
-    order = state.orders[order_id]
-    events: list[OrderChanged] = []
+    order, events = state.orders[order_id], list[OrderChanged]()
     if state.marks[order.symbol].is_live and order.request.time_in_force not in (TimeInForce.OPG, TimeInForce.CLS):
         events = _trade_order_at_mark(state, order)
-    if order.request.time_in_force in _IMMEDIATE and state.orders[order_id].is_open:
-        events.append(move(state, order_id, OrderEventKind.CANCELED))
-    return events
+    return events + end_if_immediate(state, order_id)
+
+
+def end_if_immediate(state: VenueState, order_id: OrderId) -> list[OrderChanged]:
+    """Cancel what is left of an order that may not wait."""
+    order = state.orders[order_id]
+    if order.request.time_in_force in _IMMEDIATE and order.is_open:
+        return [move(state, order_id, OrderEventKind.CANCELED)]
+    return []
 
 
 def trade_at_mark(state: VenueState, symbol: str, *, is_auction: bool) -> list[OrderChanged]:
@@ -53,8 +58,6 @@ def trade_at_mark(state: VenueState, symbol: str, *, is_auction: bool) -> list[O
         if order.status not in _WORKING or tif is TimeInForce.CLS or (tif is TimeInForce.OPG and not is_auction):
             continue
         events += _trade_order_at_mark(state, order)
-        if tif in _IMMEDIATE and state.orders[order.id].is_open:
-            events.append(move(state, order.id, OrderEventKind.CANCELED))
     return events
 
 

@@ -18,7 +18,13 @@ from trader_sdk.exchange.rejections import UNAUTHORIZED
 
 MAX_BODY_BYTES: Final = 64 * 1024
 _WINDOW_SECONDS: Final = 60.0
+_MAX_DIGITS: Final = 9
 _OPEN_PATHS: Final = ("/_control/health",)
+
+
+def is_count(text: str) -> bool:
+    """Return whether a text is a number of at most nine plain digits."""
+    return text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
 
 
 class Keys:
@@ -29,8 +35,8 @@ class Keys:
 
     def match(self, key: str, secret: str) -> bool:
         """Return whether both are right; takes the same time either way."""
-        right_key = hmac.compare_digest(self._pair[0], key.encode())
-        right_secret = hmac.compare_digest(self._pair[1], secret.encode())
+        right_key = hmac.compare_digest(self._pair[0], key.encode(errors="surrogatepass"))
+        right_secret = hmac.compare_digest(self._pair[1], secret.encode(errors="surrogatepass"))
         return right_key and right_secret
 
     def in_headers(self, headers: Mapping[str, str]) -> bool:
@@ -111,7 +117,7 @@ class Gatekeeper:
         if not is_ours and not self._limit.take():
             return JSONResponse({"message": "too many requests."}, 429)
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > MAX_BODY_BYTES:
+        if not is_count(length) or int(length) > MAX_BODY_BYTES:
             return JSONResponse({"message": f"a request has at most {MAX_BODY_BYTES} bytes"}, 413)
         return None
 

@@ -15,6 +15,7 @@ from trader_sdk.exchange.sessions import nanoseconds
 from trader_sdk.exchange.values import OrderId, OrderRequest, OrderType, PositionIntent, Side, TimeInForce
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
+_MOST_DIGITS: Final = 30
 _UNSUPPORTED: Final = ("trail_price", "trail_percent", "take_profit", "stop_loss", "legs", "ratio_qty")
 
 
@@ -33,7 +34,7 @@ def parse_body(body: bytes) -> dict[str, Any]:
         Unreadable: Not JSON, or not an object.
     """
     try:
-        data = json.loads(body, parse_float=Decimal, parse_int=Decimal, parse_constant=_no_constant)
+        data = json.loads(body, parse_float=_number, parse_int=_number, parse_constant=_number)
     except (ValueError, RecursionError) as error:
         raise Unreadable(invalid("request body format is invalid")) from error
     if not isinstance(data, dict):
@@ -41,8 +42,12 @@ def parse_body(body: bytes) -> dict[str, Any]:
     return data
 
 
-def _no_constant(name: str) -> Decimal:
-    raise ValueError(f"{name} is no number")
+def _number(text: str) -> Decimal:
+    """Return a JSON number exactly; one of absurd size would cost more to handle than any request is worth."""
+    exact = Decimal(text)
+    if not exact.is_finite() or abs(exact.adjusted()) > _MOST_DIGITS:
+        raise ValueError("a number out of range")
+    return exact
 
 
 def parse_order(data: Mapping[str, Any], *, default_id: str) -> OrderRequest:
@@ -68,10 +73,10 @@ def parse_order(data: Mapping[str, Any], *, default_id: str) -> OrderRequest:
         type=_choice(OrderType, data, kind),
         time_in_force=_choice(TimeInForce, data, "time_in_force"),
         client_order_id=default_id if data.get("client_order_id") is None else _text(data, "client_order_id"),
-        qty=_decimal(data, "qty"),
-        notional=_decimal(data, "notional"),
-        limit_price=_decimal(data, "limit_price"),
-        stop_price=_decimal(data, "stop_price"),
+        qty=parse_decimal(data, "qty"),
+        notional=parse_decimal(data, "notional"),
+        limit_price=parse_decimal(data, "limit_price"),
+        stop_price=parse_decimal(data, "stop_price"),
         extended_hours=data.get("extended_hours") is True,
         position_intent=None if intent is None else _choice(PositionIntent, data, "position_intent"),
     )
@@ -89,9 +94,9 @@ def parse_replace(data: Mapping[str, Any], order_id: str, *, default_id: str) ->
     return Replace(
         order_id=OrderId(order_id),
         client_order_id=default_id if data.get("client_order_id") is None else _text(data, "client_order_id"),
-        qty=_decimal(data, "qty"),
-        limit_price=_decimal(data, "limit_price"),
-        stop_price=_decimal(data, "stop_price"),
+        qty=parse_decimal(data, "qty"),
+        limit_price=parse_decimal(data, "limit_price"),
+        stop_price=parse_decimal(data, "stop_price"),
         time_in_force=None if tif is None else _choice(TimeInForce, data, "time_in_force").value,
     )
 
@@ -138,7 +143,12 @@ def _choice(kind: type[_Choice], data: Mapping[str, Any], name: str) -> _Choice:
         raise Unreadable(invalid(f"invalid {name}: {text}")) from error
 
 
-def _decimal(data: Mapping[str, Any], name: str) -> Decimal | None:
+def parse_decimal(data: Mapping[str, Any], name: str) -> Decimal | None:
+    """Return a field as an exact number, given as a number or as text; None when it is missing.
+
+    Raises:
+        Unreadable: It is no number, or none of a size that trades.
+    """
     value = data.get(name)
     if value is None or value == "":
         return None

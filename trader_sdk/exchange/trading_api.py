@@ -13,7 +13,14 @@ from trader_sdk.exchange.endpoints import read_json, refused, route, whole_numbe
 from trader_sdk.exchange.events import Cancel, OrderChanged, Refused, Submit
 from trader_sdk.exchange.hub import Hub
 from trader_sdk.exchange.lifecycle import OrderEventKind
-from trader_sdk.exchange.parse import Unreadable, parse_configuration, parse_order, parse_replace, parse_time
+from trader_sdk.exchange.parse import (
+    Unreadable,
+    parse_configuration,
+    parse_decimal,
+    parse_order,
+    parse_replace,
+    parse_time,
+)
 from trader_sdk.exchange.rejections import invalid, no_position, not_found
 from trader_sdk.exchange.values import (
     QTY_QUANTUM,
@@ -182,16 +189,13 @@ def _position(hub: Hub, name: str) -> Position | None:
 
 
 def _part(request: Request, position: Position) -> Decimal:
-    query, held = request.query_params, abs(position.qty)
-    try:
-        if query.get("qty"):
-            return Decimal(query["qty"])
-        if query.get("percentage"):
-            part = held * Decimal(query["percentage"]) / 100
-            return part.quantize(QTY_QUANTUM if position.asset.fractionable else Decimal(1), ROUND_DOWN)
-    except ArithmeticError as error:
-        raise Unreadable(invalid("qty and percentage must be numbers")) from error
-    return held
+    held = abs(position.qty)
+    qty, percentage = (parse_decimal(request.query_params, name) for name in ("qty", "percentage"))
+    if qty is not None:
+        return qty
+    if percentage is None:
+        return held
+    return (held * percentage / 100).quantize(QTY_QUANTUM if position.asset.fractionable else Decimal(1), ROUND_DOWN)
 
 
 def _closing(hub: Hub, position: Position, qty: Decimal) -> Submit:

@@ -11,7 +11,7 @@ from trader_sdk.contract.errors import StorageError
 from trader_sdk.exchange.codec import Advance, Command, decode_command, encode_command, encode_event
 from trader_sdk.exchange.config import ExchangeSetup
 from trader_sdk.exchange.engine import step
-from trader_sdk.exchange.events import Event, Input
+from trader_sdk.exchange.events import Event, Input, OrderChanged
 from trader_sdk.exchange.log import LOG_SCHEMA, EventLog
 from trader_sdk.exchange.market import Market
 from trader_sdk.exchange.replay import Phase, Replay
@@ -29,6 +29,11 @@ class Outcome:
 
     events: tuple[Event, ...]
     released: tuple[Bar, ...] = ()
+
+    @property
+    def n_order_events(self) -> int:
+        """Return how many of the events concern an order, as the order stream counts them."""
+        return sum(isinstance(event, OrderChanged) for event in self.events)
 
 
 class Venue:
@@ -57,7 +62,7 @@ class Venue:
         self.instant = 0
         self.phase = Phase.START
         self.n_records = 0
-        self.n_events = 0
+        self.n_order_events = 0
         self.n_released = 0
         self._step_all(self.state.now, self._replay.initial_inputs())
         self._restore()
@@ -115,7 +120,7 @@ class Venue:
             outcome = self._advance_to(command.to)
         else:
             outcome = Outcome(self._step_all(at, (command,)))
-        self.n_events += len(outcome.events)
+        self.n_order_events += outcome.n_order_events
         self.n_released += len(outcome.released)
         return outcome
 
