@@ -18,13 +18,7 @@ START = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 DATA = {"digest": "sha256:" + 64 * "d", "kind": "real", "start": "2000-03-01", "end": "2010-12-31"}
 GOOD = {"fitness_score": 1.27, "profit_factor": 2.4, "consistency": 1.0, "max_drawdown": 0.03}
 FOLDS = [
-    {
-        "start": f"200{i}-01-01T00:00:00Z",
-        "end": f"200{i}-12-31T00:00:00Z",
-        "net_return": 0.03,
-        "sharpe": 0.9,
-        "n_trades": 12,
-    }
+    {"start": f"200{i}-01-01", "end": f"200{i}-12-31", "net_return": 0.03, "sharpe": 0.9, "n_trades": 12}
     for i in range(5)
 ]
 

@@ -120,8 +120,8 @@ def checkpoint_text(verdict: Verdict) -> str:
     if verdict.checkpoint_update is not None:
         best += f" (update {verdict.checkpoint_update})"
     if not verdict.use_checkpoint:
-        return f"The final checkpoint was judged; the best was at {best}."
-    return f"The final model fell behind the one at {best}; that one is preferred where its file exists."
+        return f"The final checkpoint was judged; the run peaked at {best}."
+    return f"Validation fell after {best}: that checkpoint is preferred to the final one where its file exists."
 
 
 def data_text(verdict: Verdict) -> str:

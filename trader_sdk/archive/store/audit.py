@@ -77,18 +77,20 @@ class AuditLog:
             previous = record.sha256
         return Chain(tuple(records), torn)
 
-    def head(self) -> ChainHead:
-        """Return where the chain ends by reading its last line alone.
+    def last(self) -> AuditRecord | None:
+        """Return the last committed record by reading its line alone, ``None`` for an empty chain.
 
         Raises:
             ArchiveError: E606 if the last line does not hold.
         """
         with storage_errors(self.path):
             line = _last_line(self.path)
-        if line is None:
-            return ChainHead(0, GENESIS)
-        record = self._parsed(line, "last line")
-        return ChainHead(record.seq, record.sha256)
+        return None if line is None else self._parsed(line, "last line")
+
+    def head(self) -> ChainHead:
+        """Return where the chain ends, as :meth:`last`."""
+        record = self.last()
+        return ChainHead(0, GENESIS) if record is None else ChainHead(record.seq, record.sha256)
 
     def append(self, kind: AuditKind, body: Mapping[str, Any], *, who: Who, at: datetime) -> AuditRecord:
         """Commit one record: written, fsynced, its folder fsynced when the file is new.

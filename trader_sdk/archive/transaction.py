@@ -1,0 +1,218 @@
+"""One run into the archive: an unfinished folder, a rename, and one audit line that commits it, or nothing at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trader_sdk.archive.artefacts import store_artefacts
+from trader_sdk.archive.assess import build_verdict, choose_checkpoint, circumstances_of
+from trader_sdk.archive.codec import digest_of, encode, plain
+from trader_sdk.archive.layout import (
+    ASSESSMENTS_FILE,
+    MODELS_FOLDER,
+    RECOMMENDATIONS_FILE,
+    REPORT_FILE,
+    SUMMARY_FILE,
+    UNFINISHED_PREFIX,
+    run_timestamp,
+    version_id,
+)
+from trader_sdk.archive.policy import ModelGatingConfig
+from trader_sdk.archive.reader import ArchiveReader
+from trader_sdk.archive.slots import SlotKey, fold
+from trader_sdk.archive.store.audit import AuditLog, ChainHead
+from trader_sdk.archive.store.durable import remove_folder, storage_errors, sync_folder, write_new
+from trader_sdk.contract.documents import (
+    Assessments,
+    AuditKind,
+    AuditRecord,
+    GateClass,
+    GatePolicySnapshot,
+    Summary,
+    SummaryModel,
+    Verdict,
+    Who,
+)
+from trader_sdk.contract.errors import ArchiveError, StorageError
+
+if TYPE_CHECKING:
+    from trader_sdk.archive.index import SqliteIndex
+
+
+@dataclass(frozen=True, slots=True)
+class RunWriter:
+    """Writes one run; for whoever holds the archive's lock.
+
+    Args:
+        root: The archive's folder.
+        policy: The gate's policy.
+        who: Who archives.
+        at: When, aware.
+    """
+
+    root: Path
+    policy: ModelGatingConfig
+    who: Who
+    at: datetime
+
+    def write(self, summary: Summary, text: bytes, base: Path) -> tuple[str, tuple[Verdict, ...]]:
+        """Judge, store and commit a run; return its timestamp and verdicts.
+
+        Args:
+            summary: What the run says of itself.
+            text: The summary's own bytes, stored as they came.
+            base: Folder that its paths are relative to.
+        """
+        index = fresh_index(self.root)
+        timestamp = self._free_timestamp()
+        with _unfinished_folder(self.root) as folder:
+            models = folder / MODELS_FOLDER
+            models.mkdir()
+            verdicts = tuple(self._judge(model, base, models, timestamp, index) for model in summary.models.values())
+            files = {SUMMARY_FILE: write_new(folder / SUMMARY_FILE, text)}
+            files |= self._write_documents(folder, summary, verdicts)
+            sync_folder(models)
+            sync_folder(folder)
+            record = self._commit(folder, timestamp, verdicts, files)
+        _extend(index, self.root, record)
+        return timestamp, verdicts
+
+    def _free_timestamp(self) -> str:
+        attempt = 1
+        while (self.root / run_timestamp(self.at, attempt)).exists():
+            attempt += 1
+        return run_timestamp(self.at, attempt)
+
+    def _judge(self, model: SummaryModel, base: Path, folder: Path, timestamp: str, index: SqliteIndex) -> Verdict:
+        slot = SlotKey(model.symbol, model.timeframe)
+        choice = choose_checkpoint(model, base, self.policy)
+        artefacts = store_artefacts(choice.path, folder, slot)
+        earlier = index.trials(slot, model.data.digest) if model.data else 0
+        return build_verdict(
+            model,
+            choice,
+            artefacts,
+            self.policy,
+            circumstances_of(model, earlier),
+            timestamp=timestamp,
+            version=version_id(model.label, self.at, artefacts.subjects[0].sha256),
+            sdk_version=installed_version("trader-sdk"),
+            at=self.at,
+        )
+
+    def _write_documents(self, folder: Path, summary: Summary, verdicts: Sequence[Verdict]) -> dict[str, str]:
+        from trader_sdk.archive.recommendations import recommendations
+        from trader_sdk.archive.report import report_html
+
+        policy = self.policy
+        snapshot = GatePolicySnapshot(name=policy.label, values=policy.values, hash=policy.policy_hash)
+        assessments = Assessments(policy=snapshot, assessments=tuple(verdicts))
+        pages = {
+            ASSESSMENTS_FILE: encode(plain(assessments)),
+            RECOMMENDATIONS_FILE: recommendations(assessments, self._earlier(verdicts)).encode(),
+            REPORT_FILE: report_html(summary, assessments).encode(),
+        }
+        return {name: write_new(folder / name, data) for name, data in pages.items()}
+
+    def _earlier(self, verdicts: Sequence[Verdict]) -> dict[str, Verdict]:
+        if AuditLog(self.root).head().seq == 0:
+            return {}
+        reader = ArchiveReader(self.root)
+        found = {}
+        for verdict in verdicts:
+            refs = reader.state.verdicts_of(SlotKey(verdict.symbol, verdict.timeframe))
+            if refs:
+                found[verdict.id] = reader.judged(refs[0]).verdict
+        return found
+
+    def _commit(
+        self, unfinished: Path, timestamp: str, verdicts: Sequence[Verdict], files: Mapping[str, str]
+    ) -> AuditRecord:
+        body = {
+            "timestamp": timestamp,
+            **{name: count_of(verdicts, kind) for name, kind in _COUNTS.items()},
+            "files": dict(files),
+            "verdicts": [_reference(verdict) for verdict in verdicts],
+        }
+        final = self.root / timestamp
+        unfinished.rename(final)
+        try:
+            sync_folder(self.root)
+            return AuditLog(self.root).append(AuditKind.RUN_ARCHIVED, body, who=self.who, at=self.at)
+        except BaseException:
+            # An interrupt may come after the line was written: only what was not committed is taken back.
+            last = AuditLog(self.root).last()
+            if last is None or last.body.get("timestamp") != timestamp:
+                final.rename(unfinished)
+            raise
+
+
+_COUNTS: Mapping[str, GateClass] = {
+    "approved": GateClass.APPROVED,
+    "review": GateClass.REVIEW,
+    "dropped": GateClass.DROP,
+}
+
+
+def count_of(verdicts: Sequence[Verdict], gate_class: GateClass) -> int:
+    """Return how many verdicts are of a class."""
+    return sum(verdict.class_ is gate_class for verdict in verdicts)
+
+
+def fresh_index(root: Path) -> SqliteIndex:
+    """Return the index, rebuilt from the chain where it does not reach the chain's end."""
+    from trader_sdk.archive.index import SqliteIndex
+
+    index, head = SqliteIndex(root), AuditLog(root).head()
+    if index.head() != head:
+        index.rebuild(fold(AuditLog(root).read().records), head)
+    return index
+
+
+def _extend(index: SqliteIndex, root: Path, record: AuditRecord) -> None:
+    from trader_sdk.archive.index import write_index_json
+
+    added = fold([record])
+    try:
+        index.add(next(iter(added.runs.values())), added.verdicts.values(), ChainHead(record.seq, record.sha256))
+        write_index_json(root, index.runs())
+    except (ArchiveError, StorageError, OSError):
+        # The run is committed; the next writer sees that the index lags behind the chain and rebuilds it.
+        return
+
+
+@contextmanager
+def _unfinished_folder(root: Path) -> Iterator[Path]:
+    """Give a folder that no reader looks at; gone afterwards unless it was renamed away."""
+    for leftover in root.glob(f"{UNFINISHED_PREFIX}*"):
+        # Only the lock's holder makes them, so whoever left this one is dead.
+        remove_folder(leftover)
+    folder = root / f"{UNFINISHED_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
+    try:
+        with storage_errors(folder):
+            folder.mkdir()
+            yield folder
+    finally:
+        remove_folder(folder)
+
+
+def _reference(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "id": verdict.id,
+        "version_id": verdict.version_id,
+        "symbol": verdict.symbol,
+        "timeframe": verdict.timeframe.value,
+        "class": verdict.class_.value,
+        "tier": verdict.tier.value if verdict.tier else None,
+        "policy_sha256": verdict.policy_sha256,
+        "data_digest": verdict.data.digest if verdict.data else None,
+        "digest": digest_of(verdict),
+    }
