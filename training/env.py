@@ -111,6 +111,13 @@ class TradingEnvs:
         close = self._prices.close[self.rows]
         return Observation(self.bar.copy(), self.sleeves.columns(close, self.spec.n_account))
 
+    def gather(self, seen: Observation) -> NDArray[np.float32]:
+        """Return whole observations, float32 (N, obs_dim): what other trainers and golden probes need; PPO does not."""
+        rows = np.repeat(seen.rows, self.envs_per_bar)
+        market = self.market.features[rows[:, None] + np.arange(1 - self.spec.window, 1)]  # (N, window, 53)
+        account = np.broadcast_to(seen.account[:, None, :], (*market.shape[:2], seen.account.shape[1]))
+        return np.concatenate([market, account], axis=2).reshape(self.num_envs, -1)
+
     def equity(self) -> Floats:
         """Return each sleeve's equity at the close of its bar, (N,)."""
         return self.sleeves.equity(self._prices.close[self.rows])

@@ -11,7 +11,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from trader_sdk.contract.errors import UsageError
-from training.env import Observation, TradingEnvs
+from training.env import TradingEnvs
 
 Floats32 = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -45,7 +45,7 @@ class TradingVectorEnv(VectorEnv[Any, Any, Any]):
             raise UsageError("USAGE", "the environment has no reset options", found=sorted(options))
         if seed is not None:
             self.envs.rng = np.random.default_rng(seed)
-        return self._gather(self.envs.reset()), {}
+        return self.envs.gather(self.envs.reset()), {}
 
     def step(self, actions: NDArray[np.int64]) -> tuple[Floats32, NDArray[np.float64], Bools, Bools, dict[str, Any]]:
         """Step every environment; ``infos["final_obs"]`` holds what ended episodes saw last."""
@@ -54,13 +54,8 @@ class TradingVectorEnv(VectorEnv[Any, Any, Any]):
         infos: dict[str, Any] = {}
         if ended.any():
             last = np.empty(self.num_envs, dtype=object)
-            last[ended] = list(self._gather(result.final)[ended])
+            rows = self.envs.gather(result.final)
+            for index in np.flatnonzero(ended):
+                last[index] = rows[index]
             infos = {"final_obs": last, "_final_obs": ended}
-        return self._gather(self.envs.observe()), result.rewards, result.terminated, result.truncated, infos
-
-    def _gather(self, seen: Observation) -> Floats32:
-        window = self.envs.spec.window
-        rows = np.repeat(seen.rows, self.envs.envs_per_bar)
-        market = self.envs.market.features[rows[:, None] + np.arange(1 - window, 1)]  # (N, window, 53)
-        account = np.broadcast_to(seen.account[:, None, :], (*market.shape[:2], seen.account.shape[1]))
-        return np.concatenate([market, account], axis=2).reshape(self.num_envs, -1)
+        return self.envs.gather(self.envs.observe()), result.rewards, result.terminated, result.truncated, infos

@@ -76,7 +76,7 @@ class ActorCritic(nn.Module):
         market = weight[:, :, :MARKET_FEATURES].reshape(len(weight), -1)
         return market, weight[:, :, MARKET_FEATURES:].sum(dim=1), linear.bias
 
-    def forward(self, market: Tensor, account: Tensor) -> tuple[Tensor, Tensor]:
+    def forward_parts(self, market: Tensor, account: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits and values.
 
         Args:
@@ -91,8 +91,8 @@ class ActorCritic(nn.Module):
         features = self.trunk[1:](hidden)
         return self.actor_head(features), self.critic_head(features).squeeze(-1)
 
-    def dense_forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits and values of full observations (N, obs_dim): the plain MLP, kept as the reference."""
+    def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits and values of whole observations (N, obs_dim): the plain MLP, and the reference."""
         features = self.trunk(obs)
         return self.actor_head(features), self.critic_head(features).squeeze(-1)
 

@@ -198,7 +198,7 @@ def update_policy(
         for index in order.chunk(config.num_minibatches):
             part = Batch(*(column[index] for column in batch))
             advantages = (part.advantages - part.advantages.mean()) / (part.advantages.std() + 1e-8)
-            logits, values = network(windows.at(part.rows), part.account)
+            logits, values = network.forward_parts(windows.at(part.rows), part.account)
             loss = ppo_loss(
                 logits,
                 values,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from training.run_log import Reporter
+
+if TYPE_CHECKING:
+    from training.run import TrainResult
 
 
 def pick_reporter(stream: TextIO | None = None) -> Reporter:
@@ -32,6 +35,25 @@ def validated_line(facts: dict[str, Any]) -> str:
         f"consistency {facts['consistency']:.2f}, drawdown {facts['max_drawdown']:.2%}, "
         f"net {facts['net_return']:+.2%}, {facts['n_trades']} trades"
     )
+
+
+def verdict_lines(result: TrainResult) -> list[str]:
+    """Return what the gate thought of a run, for a person."""
+    (model,) = result.summary.models.values()
+    assert model.gate is not None
+    opened = model.gate.best or model.gate.final
+    lines = [
+        f"GATE fitness {opened.fitness_score:.2f}, PF {opened.profit_factor:.2f}, consistency "
+        f"{opened.consistency:.2f}, drawdown {opened.max_drawdown:.2%}, t {opened.t:.2f}, {opened.n_trades} trades "
+        f"(in-sample: fitness {model.in_sample['fitness_score']:.2f}, PF {model.in_sample['profit_factor']:.2f})",
+    ]
+    if result.archived is None:
+        return [*lines, f"not archived; the run is in {result.folder}"]
+    for verdict in result.archived.assessments:
+        tier = f", tier {verdict.tier}" if verdict.tier else ""
+        flags = ", ".join(flag.name for flag in verdict.flags) or "none"
+        lines.append(f"{verdict.symbol} {verdict.timeframe}: {verdict.class_}{tier}; flags: {flags}")
+    return [*lines, f"archived in {result.archived.path}; run folder {result.folder}"]
 
 
 class Lines:

@@ -31,9 +31,9 @@ def test_split_forward_and_gradients_equal_the_dense_layer(version: str, activat
     seen = envs.observe()
     market = windows_of(envs).at(seen.rows).double()
     account = torch.from_numpy(seen.account).double().reshape(envs.num_bars, envs.envs_per_bar, -1)
-    obs = torch.from_numpy(TradingVectorEnv(envs)._gather(seen)).double()
+    obs = torch.from_numpy(envs.gather(seen)).double()
     gradients = []
-    for logits, values in (network(market, account), network.dense_forward(obs)):
+    for logits, values in (network.forward_parts(market, account), network(obs)):
         network.zero_grad()
         (logits.reshape(-1, envs.spec.n_actions).sin().sum() + values.reshape(-1).square().sum()).backward()
         gradients.append([parameter.grad.clone() for parameter in network.parameters()])
@@ -46,7 +46,7 @@ def test_actor_equals_the_network_it_was_made_from(make_envs: EnvMaker) -> None:
     network = ActorCritic(envs.spec, (16, 8), "tanh", seed=1)
     seen = envs.observe()
     logits, values = Actor(network, windows_of(envs), envs.envs_per_bar).evaluate(seen.rows, seen.account)
-    expected = network.dense_forward(torch.from_numpy(TradingVectorEnv(envs)._gather(seen)))
+    expected = network(torch.from_numpy(envs.gather(seen)))
     assert torch.allclose(logits, expected[0], atol=1e-5)
     assert np.allclose(values, expected[1].detach().numpy(), atol=1e-5)
 

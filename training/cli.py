@@ -1,0 +1,190 @@
+"""``python -m training``: arguments in, one frozen config, run; exit codes as the error table says."""
+
+from __future__ import annotations
+
+import json as json_module
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trader_sdk.contract.errors import EXIT_SIGINT, EXIT_USAGE, SdkError, UsageError
+
+if TYPE_CHECKING:
+    from trader_sdk.contract.bars import Bars
+    from training.config import TrainConfig
+    from training.run import TrainResult
+
+app = typer.Typer(
+    help="Train, judge and archive policies; needs `pip install -e .[train]`.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+Data = Annotated[
+    str,
+    typer.Option(help="FILE.csv|.csv.gz|.parquet, vendored, planted[:seed=7,edge=1], noise[:seed=7], anchored."),
+]
+Symbol = Annotated[str, typer.Option(help="As the venue writes it in orders; SIM for planted and noise.")]
+TimeframeName = Annotated[str, typer.Option(help="1Min, 5Min, 15Min, 30Min, 1Hour, 4Hour or 1Day.")]
+Json = Annotated[int, typer.Option("--json", min=0, max=1, help="1: the result as one JSON line on standard output.")]
+
+
+@app.command()
+def run(
+    data: Data,
+    symbol: Symbol,
+    timeframe: TimeframeName,
+    preset: Annotated[str, typer.Option(help="laptop, quick_test, standard, production or extended.")] = "laptop",
+    archive: Annotated[Path | None, typer.Option(help="Archive to register the run in.")] = Path("training_archives"),
+    out: Annotated[Path | None, typer.Option(help="The run's folder; runs/SYMBOL_TIMEFRAME/TIME when omitted.")] = None,
+    gate: Annotated[Path | None, typer.Option(help="A desk's own gate policy, gate.toml.")] = None,
+    until: Annotated[str | None, typer.Option(help="Use bars before this date only; later ones stay unseen.")] = None,
+    blocks: Annotated[str | None, typer.Option(help="Bars of TRAIN,SELECT,GATE, for example 50000,4000,8000.")] = None,
+    trials: Annotated[int, typer.Option(min=1, help="Times this data was opened for judging, this run included.")] = 1,
+    label: Annotated[str, typer.Option(help="Free text that becomes part of the version id.")] = "model",
+    seed: Annotated[int | None, typer.Option(help="Weights, environments and minibatches.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps or auto.")] = None,
+    total_steps: Annotated[int | None, typer.Option(help="Environment steps.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak of Adam's learning rate.")] = None,
+    hidden: Annotated[str | None, typer.Option(help="Widths of the trunk, for example 128,64.")] = None,
+    cost_model: Annotated[str | None, typer.Option(help="us_equity@1 or crypto@1.")] = None,
+    model_version: Annotated[str | None, typer.Option(help="Contract version to train.")] = None,
+    json: Json = 0,
+) -> int:
+    """Train on bars, choose on SELECT, open GATE once, archive the run and say what the gate thought."""
+    from trader_sdk.archive.policy import load_gate_policy
+    from training.config import preset as preset_named
+    from training.progress import pick_reporter
+    from training.run import train
+
+    config = preset_named(
+        preset,
+        seed=seed,
+        device=device,
+        total_steps=total_steps,
+        learning_rate=learning_rate,
+        hidden_dims=_integers(hidden, "--hidden"),
+        blocks=_integers(blocks, "--blocks"),
+        cost_model=cost_model,
+        model_version=model_version,
+    )
+    bars = _bars(data, symbol, timeframe, until)
+    result = train(
+        bars,
+        config,
+        out=out or _run_folder(bars),
+        source=data,
+        archive=archive,
+        gating=None if gate is None else load_gate_policy(gate),
+        label=label,
+        n_trials=trials,
+        reporter=pick_reporter(sys.stderr if json else sys.stdout),
+    )
+    _say(result, config, as_json=bool(json))
+    return 0
+
+
+@app.command("sample-checkpoint")
+def sample_checkpoint(
+    out: Annotated[Path, typer.Option(help="Where to write the checkpoint.")] = Path("sample.pt"),
+    model_version: Annotated[str | None, typer.Option(help="Contract version.")] = None,
+    hidden: Annotated[str, typer.Option(help="Widths of the trunk.")] = "16,16",
+    seed: Annotated[int, typer.Option(help="Seeds the random weights.")] = 7,
+) -> None:
+    """Save an untrained policy through the real environment and save path, in seconds."""
+    from training.sample import write_sample
+
+    saved = write_sample(out, model_version=model_version, hidden_dims=_integers(hidden, "--hidden"), seed=seed)
+    typer.echo(f"{saved.path} {saved.sha256}: untrained, simulated data, for pipelines only")
+
+
+@app.command("verify-run")
+def verify_run(folder: Annotated[Path, typer.Argument(help="The folder of a run.")]) -> None:
+    """Check the invariants of a finished run from what it wrote; a violation exits 7."""
+    from training.verify import verify
+
+    report = verify(folder)
+    for line in report.lines():
+        typer.echo(line)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command and exit with its code."""
+    raise SystemExit(run_app(list(sys.argv[1:] if argv is None else argv)))
+
+
+def run_app(argv: Sequence[str]) -> int:
+    """Run the command and return its exit code; every :class:`SdkError` becomes one line on stderr."""
+    call: Callable[..., Any] = app
+    try:
+        result = call(args=list(argv), prog_name="training", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except SdkError as error:
+        sys.stderr.write(f"training: {error}\n")
+        return error.exit_code
+    except typer.TyperException as error:
+        return _show_usage(error)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.stderr.write("training: interrupted; the last checkpoint is in the run's folder\n")
+        return EXIT_SIGINT
+
+
+def _show_usage(error: Any) -> int:
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+    else:
+        sys.stderr.write(f"training: {error.format_message()} (see python -m training --help)\n")
+    return EXIT_USAGE
+
+
+def _bars(data: str, symbol: str, timeframe: str, until: str | None) -> Bars:
+    from trader_sdk.data import load_bars
+
+    bars = load_bars(data, symbol, timeframe)
+    if until is None:
+        return bars
+    try:
+        at = datetime.fromisoformat(until)
+    except ValueError as error:
+        raise UsageError("USAGE", "not a date", where="--until", expected="2011-12-31", found=until) from error
+    end_ns = int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()) * 10**9
+    return bars.slice(0, int(bars.t.searchsorted(end_ns)))
+
+
+def _integers(text: str | None, where: str) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError("USAGE", "not a list of whole numbers", where=where, expected="128,64", found=text) from error
+
+
+def _run_folder(bars: Bars) -> Path:
+    from trader_sdk.archive.layout import model_key
+
+    stamp = datetime.now(UTC).strftime("%Y%m%d_%H%M%S")
+    return Path("runs") / model_key(bars.symbol, bars.timeframe) / stamp
+
+
+def _say(result: TrainResult, config: TrainConfig, *, as_json: bool) -> None:
+    from training.progress import verdict_lines
+
+    if not as_json:
+        for line in verdict_lines(result):
+            typer.echo(line)
+        return
+    verdicts = result.archived.assessments if result.archived else ()
+    facts = {
+        "event": "training_finished",
+        "outcome": result.outcome.value,
+        "folder": str(result.folder),
+        "seed": config.seed,
+        "archive": str(result.archived.path) if result.archived else None,
+        "verdicts": [json_module.loads(verdict.model_dump_json(by_alias=True)) for verdict in verdicts],
+    }
+    typer.echo(json_module.dumps(facts))
