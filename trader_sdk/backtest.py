@@ -177,6 +177,18 @@ def first_traded_bar(bars: Bars, earliest: int, first_bar_ns: int | None) -> int
     return first
 
 
+def check_timeframe(bars: Bars, expected: str) -> None:
+    """Refuse bars of another length than the model's.
+
+    Raises:
+        UsageError: They differ.
+    """
+    if bars.timeframe.value != expected:
+        raise UsageError(
+            "USAGE", "the model trades another timeframe", where="--timeframe", expected=expected, found=bars.timeframe
+        )
+
+
 def overlapping_bars(bars: Bars, metadata: Mapping[str, Any]) -> int:
     """Return how many bars lie in the range that the model was trained and judged on; 0 if the file states none.
 

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 CONFIG_FILE: Final = "config.json"
 SUMMARY_FILE: Final = "summary.json"
+PROBES: Final = 2
+"""Observations of TRAIN that every checkpoint carries with its own logits; each load proves itself against them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,7 @@ def _trainer(run: _Run, config: TrainConfig, out: Path, log: MetricsLog, watcher
     )
     keeper = CheckpointKeeper(
         out,
-        stamp=checkpoint_stamp(run.facts, config),
+        stamp={**checkpoint_stamp(run.facts, config), "probe_observations": envs.gather(envs.observe())[:PROBES]},
         config={**config.model_dump(mode="json"), "reward_unit": envs.reward_unit},
     )
     validator = Validator(run.market, run.facts.spec, costs, config.n_windows)
