@@ -13,7 +13,7 @@ from trader_sdk.features.regimes import momentum, volatility
 Floats = NDArray[np.float64]
 
 _TINY: Final = 1e-300
-_PRICE_FLOOR: Final = 1e-12
+_PRICE_FLOOR: Final = 1e-9
 """Smallest denominator in price units, as a share of the close: constant prices give 0, not 0/0."""
 _LOG_FLOOR: Final = 1e-9
 WILDER_MEMORY: Final = 140

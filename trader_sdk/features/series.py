@@ -14,6 +14,8 @@ from trader_sdk.features.clock import local_clock
 Floats = NDArray[np.float64]
 
 OHLCV: Final = ("open", "high", "low", "close", "volume")
+TIE: Final = 1e-9
+"""Prices closer than this share of the close are equal: rounding must not decide which way a bar counts."""
 SERIES_MEMORY: Final = 2
 """Bars before the newest one that a series looks at."""
 
@@ -57,12 +59,13 @@ def _directional(now: Mapping[str, Floats], before: Mapping[str, Floats]) -> dic
     """Return Wilder's inputs, in price units."""
     change = now["close"] - before["close"]
     rise, fall = now["high"] - before["high"], before["low"] - now["low"]
+    tie = TIE * now["close"]
     return {
         "gain": np.maximum(change, 0.0),
         "loss": np.maximum(-change, 0.0),
         "true_range": np.maximum(now["high"], before["close"]) - np.minimum(now["low"], before["close"]),
-        "plus_movement": np.where((rise > fall) & (rise > 0.0), rise, 0.0),
-        "minus_movement": np.where((fall > rise) & (fall > 0.0), fall, 0.0),
+        "plus_movement": np.where((rise > fall + tie) & (rise > 0.0), rise, 0.0),
+        "minus_movement": np.where((fall > rise + tie) & (fall > 0.0), fall, 0.0),
     }
 
 
@@ -70,13 +73,14 @@ def _flows(now: Mapping[str, Floats]) -> dict[str, Floats]:
     """Return typical price and the flows of volume, in price or volume units."""
     typical = (now["high"] + now["low"] + now["close"]) / 3.0
     step = typical - _previous(typical)
+    tie = TIE * now["close"]
     traded = typical * now["volume"]
     width = now["high"] - now["low"]
     location = ((now["close"] - now["low"]) - (now["high"] - now["close"])) / np.where(width > 0.0, width, 1.0)
     return {
         "typical": typical,
         "traded": traded,
-        "inflow": np.where(step > 0.0, traded, 0.0),
-        "outflow": np.where(step < 0.0, traded, 0.0),
+        "inflow": np.where(step > tie, traded, 0.0),
+        "outflow": np.where(step < -tie, traded, 0.0),
         "accumulation": location * now["volume"],
     }
