@@ -142,7 +142,7 @@ class LocalControl:
             for attempt in stamina.retry_context(on=requests.exceptions.ConnectionError, attempts=2, wait_initial=0.05):
                 with attempt:
                     return self._once(method, path, options)
-        except requests.exceptions.ConnectionError as error:
+        except requests.exceptions.RequestException as error:
             raise BrokerError("E802", "the embedded exchange is gone", where=self._url) from error
         raise AssertionError("unreachable: the last attempt returns or raises")
 

@@ -26,19 +26,22 @@ def quarantined(frame: object, why: str) -> Note:
 def order_frame_notes(frame: Any) -> Iterator[Note]:
     """Yield what is to be said of a decoded frame of the order stream, nothing for an order event.
 
+    An order event reaches its reader whatever its shape; the reader's parser judges it.
+
     Example:
         >>> list(order_frame_notes({"stream": "trade_updates", "data": {"event": "fill", "order": {}}}))
         []
         >>> next(order_frame_notes([1]))[0]
         <StreamKind.QUARANTINED: 'quarantined'>
     """
-    data = frame.get("data") if isinstance(frame, dict) else None
+    stream = frame.get("stream") if isinstance(frame, dict) else None
+    if stream == "trade_updates":
+        return
+    data = frame.get("data") if stream is not None else None
     if not isinstance(data, dict):
         yield quarantined(frame, "no data object")
         return
-    match frame.get("stream"):
-        case "trade_updates":
-            return
+    match stream:
         case "listening":
             yield StreamKind.SUBSCRIBED, data
         case "authorization":

@@ -47,9 +47,12 @@ def stream_bar(raw: Row) -> Bar:
 def column(rows: Sequence[Row], key: str) -> NDArray[np.float64]:
     """Return field ``key`` of every row as float64 (T,)."""
     try:
-        return np.array([row[key] for row in rows], dtype=np.float64)
+        values = np.array([row[key] for row in rows], dtype=np.float64)
     except (KeyError, TypeError, ValueError) as error:
         raise BrokerError("E803", "bars could not be read", where=key, expected="a number in every bar") from error
+    if not np.isfinite(values).all():  # null reads as NaN
+        raise BrokerError("E803", "bars could not be read", where=key, expected="a finite number in every bar")
+    return values
 
 
 def starts(rows: Sequence[Row]) -> NDArray[np.int64]:

@@ -53,7 +53,8 @@ def build_app(
     """
     setup = hub.venue.setup
     keys = Keys(setup.key.get_secret_value(), setup.secret.get_secret_value())
-    trades, data = TradeUpdates(hub, keys), MarketData(hub, keys)
+    # One service each, because the limit of connections is each service's own.
+    trades, shares, coins = TradeUpdates(hub, keys), MarketData(hub, keys), MarketData(hub, keys)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -69,8 +70,8 @@ def build_app(
             *data_routes(hub),
             *control_routes(hub, stop),
             WebSocketRoute("/stream", trades.__call__),
-            WebSocketRoute("/v2/{feed}", data.__call__),
-            WebSocketRoute("/v1beta3/crypto/us", data.__call__),
+            WebSocketRoute("/v2/{feed}", shares.__call__),
+            WebSocketRoute("/v1beta3/crypto/us", coins.__call__),
         ],
         exception_handlers={HTTPException: _unknown_endpoint},
         lifespan=lifespan,
