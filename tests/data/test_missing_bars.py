@@ -60,3 +60,11 @@ def test_whole_windows_agree_with_the_live_rule(minutes: Bars) -> None:
     assert not whole[:99].any()
     for row in range(99, len(broken)):
         assert whole[row] == (not has_window_gap(broken.t[: row + 1], Timeframe.MIN_1, CALENDAR))
+
+
+@pytest.mark.parametrize("length", [0, 1, 98, 99])
+def test_fewer_bars_than_a_window_make_no_whole_window(minutes: Bars, length: int) -> None:
+    """A short history is an answer, not a crash."""
+    whole = whole_windows(minutes.slice(0, length), CALENDAR)
+    assert len(whole) == length
+    assert not whole.any()

@@ -81,6 +81,8 @@ def whole_windows(bars: Bars, calendar: Calendar, window: int = OBSERVED_BARS) -
     missing = find_gaps(bars.t, bars.timeframe, calendar).missing
     missing_before = np.searchsorted(missing, bars.t)
     whole = np.zeros(len(bars), np.bool_)
+    if len(bars) < window:
+        return whole
     whole[window - 1 :] = missing_before[window - 1 :] == missing_before[: len(bars) - window + 1]
     return whole
 
