@@ -47,11 +47,12 @@ ORDER: dict[str, Any] = {
 class RawVenue:
     """Accepts connections and does to each what the script says; the last behaviour repeats.
 
-    ``requests`` holds the request lines that were read.
+    ``requests`` holds the request lines that were read, ``seen`` is set with the first.
     """
 
     def __init__(self, *script: Behaviour) -> None:
         self.requests: list[str] = []
+        self.seen = threading.Event()
         self.closing = threading.Event()
         self._script = list(script)
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -83,6 +84,7 @@ class RawVenue:
         while len(body) < length:
             body += self._receive(conn)
         self.requests.append(head.split(b"\r\n")[0].decode())
+        self.seen.set()
 
     @staticmethod
     def _receive(conn: socket.socket) -> bytes:

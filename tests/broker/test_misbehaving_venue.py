@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import datetime as dt
 import socket
+import threading
 from decimal import Decimal
 
 import pytest
 
+from trader_sdk.broker.alpaca import AlpacaBroker
+from trader_sdk.broker.credentials import Credentials
+from trader_sdk.broker.endpoint import Endpoint, Venue
 from trader_sdk.broker.port import (
     Accepted,
     CancelRequested,
     OrderStatus,
+    Priority,
     RefusalKind,
     Refused,
     Unknown,
     UnknownCause,
 )
+from trader_sdk.broker.request_budget import RequestBudget
 from trader_sdk.contract.errors import BrokerError
 
 HTML = "<html><body>502 Bad Gateway</body></html>"
@@ -247,3 +253,42 @@ def test_amount_is_refused_unsent_when_a_float_cannot_carry_it(raw_venue, broker
     assert isinstance(outcome, Refused)
     assert (outcome.kind, outcome.http_status) == (RefusalKind.INVALID, None)
     assert venue.requests == []
+
+
+def test_read_is_not_repeated_when_the_venue_asks_for_a_long_wait(raw_venue, broker_at):
+    """A minute's wait is the caller's to plan, not a sleep inside a read."""
+    venue = raw_venue((429, {"message": "too many requests."}, {"Retry-After": "60"}))
+    with pytest.raises(BrokerError) as caught:
+        broker_at(venue.url).clock()
+    assert caught.value.evidence["kind"] is RefusalKind.RATE_LIMITED
+    assert len(venue.requests) == 1
+
+
+def test_nothing_is_sent_when_our_own_budget_is_spent(raw_venue, order_body, one_order):
+    """A spent budget refuses orders and reads before they leave, and says that it was us."""
+    venue = raw_venue((200, order_body()))
+    budget = RequestBudget(1, monotonic=lambda: 0.0, sleep=lambda _: None)
+    assert budget.spend(Priority.CANCEL, patience_seconds=0)
+    broker = AlpacaBroker(
+        Endpoint(Venue.LOCAL, venue.url, venue.url, venue.url, venue.url), Credentials.of("k", "s"), budget=budget
+    )
+    outcome = broker.submit(one_order)
+    assert isinstance(outcome, Refused)
+    assert (outcome.kind, outcome.http_status) == (RefusalKind.RATE_BUDGET, None)
+    with pytest.raises(BrokerError) as caught:
+        broker.positions()
+    assert caught.value.evidence["kind"] is RefusalKind.RATE_BUDGET
+    assert venue.requests == []
+
+
+def test_kill_switch_can_cancel_while_another_thread_waits(raw_venue, broker_at, one_order):
+    """Threads have connections of their own: a cancel goes out while an order hangs."""
+    venue = raw_venue("hang", (204, ""))
+    broker = broker_at(venue.url)
+    outcomes: list[object] = []
+    sender = threading.Thread(target=lambda: outcomes.append(broker.submit(one_order)))
+    sender.start()
+    assert venue.seen.wait(10)
+    assert broker.cancel("61e69015-8549-4bfd-b9c3-01e75843f47d") == CancelRequested()
+    sender.join()
+    assert isinstance(outcomes[0], Unknown)

@@ -7,6 +7,8 @@ from decimal import Decimal
 
 import pytest
 
+from trader_sdk.broker.alpaca_data import fetch_bars
+from trader_sdk.broker.endpoint import local_endpoint
 from trader_sdk.broker.port import (
     Accepted,
     CancelRequested,
@@ -22,6 +24,7 @@ from trader_sdk.broker.port import (
 )
 from trader_sdk.broker.quantise import quantised
 from trader_sdk.contract.bars import DataKind
+from trader_sdk.contract.errors import DataError
 from trader_sdk.contract.timeframe import Timeframe
 
 LONG_AGO = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
@@ -353,3 +356,14 @@ class TestAlpacaOnLocalExchange(BrokerConformance):
     def venue(self, open_venue):
         """Return the exchange that all tests of this class share."""
         return open_venue
+
+
+def test_history_is_fetched_without_a_trading_connection(open_venue):
+    """The function behind the data command gives what the port gives."""
+    endpoint = local_endpoint(open_venue.exchange, feed_label="simulated", data_kind=DataKind.SIMULATED)
+    start, end = dt.datetime(2024, 3, 7, tzinfo=dt.UTC), dt.datetime(2024, 3, 8, tzinfo=dt.UTC)
+    fetched = fetch_bars(endpoint, open_venue.credentials, "AAPL", Timeframe.MIN_5, start, end)
+    assert len(fetched) == 78
+    assert fetched.digest == open_venue.broker.bars("AAPL", Timeframe.MIN_5, start, end).digest
+    with pytest.raises(DataError):
+        fetch_bars(endpoint, open_venue.credentials, "AAPL", Timeframe.MIN_5, start, end, adjustment="magic")

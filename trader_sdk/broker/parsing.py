@@ -27,6 +27,9 @@ NEW_YORK: Final = ZoneInfo("America/New_York")
 CRYPTO_QUOTES: Final = ("USDT", "USDC", "USD", "BTC")
 _BLOCK_FLAGS: Final = ("trading_blocked", "account_blocked", "trade_suspended_by_user")
 
+LARGEST_EXPONENT: Final = 30
+"""A number beyond this is not money or shares; written out, it could fill the memory."""
+
 Raw = Mapping[str, Any]
 T = TypeVar("T")
 
@@ -90,8 +93,12 @@ def parse_asset(raw: Raw) -> AssetView:
         qty_increment=_optional_number(raw, "min_trade_increment") or least,
         min_qty=_optional_number(raw, "min_order_size") or least,
         price_increment=_optional_number(raw, "price_increment"),
-        attributes=tuple(str(name) for name in raw.get("attributes") or ()),
+        attributes=_texts(raw.get("attributes")),
     )
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(str(item) for item in value) if isinstance(value, list) else ()
 
 
 def parse_position(raw: Raw) -> PositionView:
@@ -240,8 +247,8 @@ def _optional_text(raw: Raw, key: str) -> str | None:
 
 def _finite(text: str) -> Decimal:
     number = Decimal(text)
-    if not number.is_finite():
-        raise ValueError("not a finite number")
+    if not number.is_finite() or abs(number.adjusted()) > LARGEST_EXPONENT:
+        raise ValueError("not a number of money or shares")
     return number
 
 
