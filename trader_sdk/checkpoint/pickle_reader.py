@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from trader_sdk.checkpoint.faults import too_large, unreadable, unsafe
 from trader_sdk.checkpoint.limits import MAX_OPCODES, MAX_PICKLE_BYTES
-from trader_sdk.checkpoint.pickle_classes import call, class_name, instance, put, set_state, storage
+from trader_sdk.checkpoint.pickle_classes import call, class_name, instance, set_state, storage
+from trader_sdk.checkpoint.pickle_values import put
 
 _MAX_INTEGER_BYTES: Final = 17  # the state of a 128-bit generator, with its sign
 _DAMAGE: Final = (IndexError, KeyError, TypeError, ValueError, OverflowError, struct.error)

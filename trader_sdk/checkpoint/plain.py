@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from trader_sdk.checkpoint.faults import too_large, unreadable
-from trader_sdk.checkpoint.limits import MAX_DEPTH, MAX_VALUES
-from trader_sdk.checkpoint.pickle_classes import ClassName, Foreign, Ndarray, check_text
+from trader_sdk.checkpoint.limits import MAX_DEPTH, MAX_PICKLE_BYTES, MAX_TEXT, MAX_VALUES
+from trader_sdk.checkpoint.pickle_values import ClassName, Foreign, Ndarray
 from trader_sdk.checkpoint.tensors import TensorRef
 from trader_sdk.contract.errors import Finding
 
@@ -27,6 +27,7 @@ class Plainer:
         self.tensor = tensor
         self.notes: list[Finding] = []
         self._left = MAX_VALUES
+        self._text_left = MAX_PICKLE_BYTES
 
     def convert(self, value: object, where: str, depth: int = 0) -> Any:
         """Return ``value`` as dict, list, tuple, scalars, text, bytes and arrays.
@@ -41,21 +42,27 @@ class Plainer:
         if kind in _SCALARS:
             return value
         if isinstance(value, str | bytes):
-            check_text(value)
+            self._count_text(value, where)
             return value
         if isinstance(value, dict):
             return {
-                self._key(key): self.convert(item, f"{where}.{key}"[:200], depth + 1) for key, item in value.items()
+                self._key(key, where): self.convert(item, f"{where}.{key}"[:200], depth + 1)
+                for key, item in value.items()
             }
         if isinstance(value, list | tuple):
             items = [self.convert(item, f"{where}[{index}]"[:200], depth + 1) for index, item in enumerate(value)]
             return tuple(items) if isinstance(value, tuple) else items
         return self._special(value, where, depth)
 
-    def _key(self, key: object) -> object:
+    def _key(self, key: object, where: str) -> object:
         if isinstance(key, str | bytes):
-            check_text(key)
+            self._count_text(key, where)
         return key
+
+    def _count_text(self, text: str | bytes, where: str) -> None:
+        self._text_left -= len(text)
+        if len(text) > MAX_TEXT or self._text_left < 0:
+            raise too_large("a text is too long", where=where, expected=f"<= {MAX_TEXT}", found=len(text))
 
     def _special(self, value: object, where: str, depth: int) -> Any:
         if type(value) is TensorRef:

@@ -78,7 +78,8 @@ def _read_all(name: str) -> tuple[memoryview, str]:
     try:
         descriptor = os.open(name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     except (OSError, ValueError) as error:
-        raise unreadable("the file cannot be opened", where=name, found=_reason(error)) from error
+        remedy = "Check the path and who may read it."
+        raise unreadable("the file cannot be opened", where=name, found=_reason(error), remedy=remedy) from error
     try:
         before = _regular(os.fstat(descriptor), name)
         data, digest = _fill(descriptor, before.st_size, name)

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from trader_sdk.checkpoint.faults import too_large, unreadable
+from trader_sdk.checkpoint.faults import brief, too_large, unreadable
 from trader_sdk.checkpoint.limits import MAX_DIMENSIONS, MAX_PARAMETERS
 from trader_sdk.contract.errors import CheckpointError
 
@@ -67,7 +67,7 @@ def tensor_ref(storage: object, offset: object, shape: object, stride: object) -
         CheckpointError: E101 for numbers that cannot be a tensor's, E107 for too many dimensions or elements.
     """
     if type(storage) is not StorageRef or type(offset) is not int or offset < 0:
-        raise unreadable("a tensor refers to no storage", found=f"{type(storage).__name__} at {offset!r:.40}")
+        raise unreadable("a tensor refers to no storage", found=f"{type(storage).__name__} at {brief(offset)}")
     extents, strides = _extents(shape), _extents(stride)
     if len(extents) != len(strides):
         raise unreadable("a tensor's shape and strides differ in length", where=f"storage {storage.key}")
@@ -80,7 +80,7 @@ def tensor_ref(storage: object, offset: object, shape: object, stride: object) -
 
 def _extents(value: object) -> tuple[int, ...]:
     if type(value) is not tuple or not all(type(extent) is int and extent >= 0 for extent in value):
-        raise unreadable("a tensor's shape or stride is no tuple of counts", found=f"{value!r:.80}")
+        raise unreadable("a tensor's shape or stride is no tuple of counts", found=brief(value))
     return value
 
 

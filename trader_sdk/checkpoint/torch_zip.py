@@ -7,8 +7,8 @@ from typing import Any
 
 from trader_sdk.checkpoint.faults import too_large, unreadable
 from trader_sdk.checkpoint.limits import MAX_PARAMETERS, MAX_PICKLE_BYTES
-from trader_sdk.checkpoint.pickle_classes import Foreign
 from trader_sdk.checkpoint.pickle_reader import load_pickle
+from trader_sdk.checkpoint.pickle_values import Foreign
 from trader_sdk.checkpoint.plain import Plainer
 from trader_sdk.checkpoint.tensors import Array, TensorRef, check_record_size, materialise
 from trader_sdk.checkpoint.zip_reader import Archive, open_zip
