@@ -23,6 +23,10 @@ Bools = NDArray[np.bool_]
 INITIAL_EQUITY: Final = 10_000.0
 RUIN_FRACTION: Final = 0.01
 """An episode terminates when equity falls to this fraction of its start."""
+PAST_LOG_GROWTH: Final = (-0.2, 0.7)
+PAST_DRAWDOWN: Final = 0.1
+PAST_TRADES: Final = 500
+"""What half of the sleeves are given as a past: growth since they were armed, drawdown, closed trades."""
 _SECONDS_PER_YEAR: Final = 365 * 86_400
 _FREE: Final = CostModel("free", Decimal(0), Decimal(0), Decimal(0), Decimal(0))
 
@@ -51,8 +55,8 @@ class TradingEnvs:
     """Step N sleeves at once; groups of ``envs_per_bar`` stand on the same bar.
 
     A decision on the close of a bar fills at the next bar's open. Episodes start at random bars of the block and are
-    truncated after ``episode_bars``; half of them start with a random position. A ruined environment terminates and
-    goes on flat beside its group. Observations are indices into ``market.features``.
+    truncated after ``episode_bars``; half of them start with a random position, and half with a sleeve that has a past.
+    A ruined environment terminates and goes on beside its group. Observations are indices into ``market.features``.
 
     Args:
         market: Features and prices.
@@ -160,3 +164,17 @@ class TradingEnvs:
         weight *= where & (self.rng.random(self.num_envs) < 0.5)
         close = self._prices.close[self.rows]
         self.sleeves.fill(weight * INITIAL_EQUITY / close, close, _FREE)
+        self._give_a_past(where & (self.rng.random(self.num_envs) < 0.5))
+
+    def _give_a_past(self, where: Bools) -> None:
+        # A sleeve lives for years and an episode for 512 bars: without a past, the account columns of an old sleeve
+        # would be values that training never showed, and the policy's answer to them noise.
+        count, sleeves = self.num_envs, self.sleeves
+        growth = np.exp(self.rng.uniform(*PAST_LOG_GROWTH, count))
+        drawdown = self.rng.uniform(0.0, PAST_DRAWDOWN, count)
+        closed = self.rng.integers(1, PAST_TRADES, count)
+        wins = self.rng.binomial(closed, self.rng.uniform(0.2, 1.0, count))
+        sleeves.initial = np.where(where, INITIAL_EQUITY / growth, sleeves.initial)
+        sleeves.peak = np.where(where, INITIAL_EQUITY / (1.0 - drawdown), sleeves.peak)
+        sleeves.closed = np.where(where, closed, sleeves.closed)
+        sleeves.wins = np.where(where, wins, sleeves.wins)

@@ -110,6 +110,17 @@ def test_half_of_the_episodes_start_with_a_random_position(make_envs: EnvMaker) 
     assert envs.equity() == pytest.approx(INITIAL_EQUITY)
 
 
+def test_half_of_the_sleeves_start_with_a_past(make_envs: EnvMaker) -> None:
+    """Their account columns take values that only an old sleeve has; equity itself is the same for all."""
+    envs = make_envs(num_envs=400)
+    account = envs.observe().account
+    old = envs.sleeves.closed > 0
+    assert 150 < old.sum() < 250
+    assert account[old, 0].min() < -0.5
+    assert account[old, 0].max() > 0.99
+    assert (account[~old][:, [0, 2]] == 0).all()
+
+
 def test_an_episode_is_truncated_after_its_bars_and_starts_elsewhere(make_envs: EnvMaker) -> None:
     """The group of one bar is cut together; nobody terminated; the final observation is of the last bar."""
     envs = make_envs()
@@ -123,7 +134,6 @@ def test_an_episode_is_truncated_after_its_bars_and_starts_elsewhere(make_envs: 
     assert not result.terminated.any()
     assert result.final.rows[0] == last + 1
     assert envs.age[0] == 0
-    assert envs.sleeves.closed[:4].sum() == 0
 
 
 def test_a_ruined_environment_terminates_alone(make_market: MarketMaker, make_envs: EnvMaker) -> None:
