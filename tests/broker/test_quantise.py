@@ -10,8 +10,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from trader_sdk.broker.alpaca_orders import order_fields
-from trader_sdk.broker.parsing import parse_asset
-from trader_sdk.broker.port import OrderRequest, OrderType, Side, TimeInForce
+from trader_sdk.broker.parsing import parse_asset, parse_order
+from trader_sdk.broker.port import OrderRequest, OrderType, Side, TimeInForce, disagreements
 from trader_sdk.broker.quantise import is_sendable, quantised, round_price, share_tick
 from trader_sdk.contract.errors import UsageError
 
@@ -119,3 +119,20 @@ def test_every_type_becomes_the_clients_own_request_when_sent(order_type, time_i
     }
     expected |= {name: float(price) for name, price in prices.items() if price is not None}
     assert order_fields(request).to_request_fields() == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({}, ()),
+        ({"symbol": "MSFT"}, ("symbol",)),
+        ({"qty": "10"}, ("qty",)),
+        ({"side": "sell"}, ("side",)),
+        ({"type": "limit", "limit_price": "9"}, ("type", "limit_price")),
+        ({"qty": None, "notional": "5"}, ("qty", "notional")),
+        ({"qty": "1.000", "status": "filled", "filled_qty": "1"}, ()),
+    ],
+)
+def test_reply_is_an_alarm_when_it_is_not_what_was_asked(one_order, order_body, change, named):
+    """Every field that was decided is compared, numbers by value."""
+    assert disagreements(one_order, parse_order(order_body(**change))) == named

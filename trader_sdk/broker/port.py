@@ -73,6 +73,7 @@ __all__ = [
     "TradeUpdateView",
     "Unknown",
     "UnknownCause",
+    "disagreements",
     "merge_status",
     "parse_status",
 ]
@@ -170,6 +171,17 @@ def _request_faults(request: OrderRequest) -> list[str]:
         ),
     ]
     return [text for wrong, text in checks if wrong]
+
+
+_COMPARED: Final = ("symbol", "side", "qty", "notional", "type", "time_in_force", "limit_price", "stop_price")
+
+
+def disagreements(request: OrderRequest, order: OrderView) -> tuple[str, ...]:
+    """Return the names of the fields in which ``order`` is not what ``request`` (already quantised) asked for.
+
+    Anything but an empty answer is an alarm: the venue holds an order that nobody decided.
+    """
+    return tuple(name for name in _COMPARED if getattr(order, name) != getattr(request, name))
 
 
 class RefusalKind(StrEnum):
