@@ -23,57 +23,75 @@ FOLDS = [
 ]
 
 
-def gate_block(**changes: Any) -> dict[str, Any]:
-    """Return a GATE block that clears every bar and floor."""
-    block = {**GOOD, "t": 3.4, "n_bars": 2100, "n_windows": 7, "n_trades": 84, "real_drawdown": 0.05, "folds": FOLDS}
-    return {**block, "shown": {"active_windows": 7.0}, **changes}
+class Samples:
+    """Builders of what a trainer hands over; tests change what they are about."""
 
+    data = DATA
+    good = GOOD
+    start = START
 
-def write_checkpoint(path: Path, seed: int = 0, **fields: Any) -> Path:
-    """Write a checkpoint of 2.3.0 with eight hidden units, as its own bytes for each seed."""
-    rng = np.random.default_rng(seed)
-    tensors = {
-        "trunk.0.weight": rng.normal(size=(8, 5300)).astype(np.float32) * 0.01,
-        "trunk.0.bias": np.zeros(8, dtype=np.float32),
-        "actor_head.weight": rng.normal(size=(3, 8)).astype(np.float32),
-        "actor_head.bias": np.zeros(3, dtype=np.float32),
-    }
-    metadata = {**get_checkpoint_metadata("2.3.0"), "activation": "tanh", **fields}
-    metadata["action_meanings"] = {str(k): v for k, v in metadata["action_meanings"].items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(safetensors_bytes(tensors, metadata))
-    return path
+    @staticmethod
+    def gate_block(**changes: Any) -> dict[str, Any]:
+        """Return a GATE block that clears every bar and floor."""
+        block = {
+            **GOOD,
+            "t": 3.4,
+            "n_bars": 2100,
+            "n_windows": 7,
+            "n_trades": 84,
+            "real_drawdown": 0.05,
+            "folds": FOLDS,
+        }
+        return {**block, "shown": {"active_windows": 7.0}, **changes}
 
+    @staticmethod
+    def write_checkpoint(path: Path, seed: int = 0, **fields: Any) -> Path:
+        """Write a checkpoint of 2.3.0 with eight hidden units, as its own bytes for each seed."""
+        rng = np.random.default_rng(seed)
+        tensors = {
+            "trunk.0.weight": rng.normal(size=(8, 5300)).astype(np.float32) * 0.01,
+            "trunk.0.bias": np.zeros(8, dtype=np.float32),
+            "actor_head.weight": rng.normal(size=(3, 8)).astype(np.float32),
+            "actor_head.bias": np.zeros(3, dtype=np.float32),
+            "critic_head.weight": rng.normal(size=(1, 8)).astype(np.float32),
+            "critic_head.bias": np.zeros(1, dtype=np.float32),
+        }
+        metadata = {**get_checkpoint_metadata("2.3.0"), "activation": "tanh", **fields}
+        metadata["action_meanings"] = {str(k): v for k, v in metadata["action_meanings"].items()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(safetensors_bytes(tensors, metadata))
+        return path
 
-def model_summary(final: Path | str, **changes: Any) -> dict[str, Any]:
-    """Return one model of a summary that is APPROVED by the house's gate."""
-    model: dict[str, Any] = {
-        "symbol": "AAPL",
-        "timeframe": "1Day",
-        "label": "spec-default",
-        "checkpoints": [{"update": 80, "path": str(final)}],
-        "final": str(final),
-        "metric_set": "house@1",
-        "drawdown_kind": "equity",
-        "metrics": {
-            "fitness_score": [0.61, 0.66],
-            "profit_factor": [1.5, 1.9],
-            "consistency": [0.8, 0.9],
-            "max_drawdown": [0.05, 0.04],
-        },
-        "gate": {"final": gate_block(), "best": None},
-        "validation_interval": 40,
-        "reward_scale": 0.001,
-        "cost_model": "us_equity@1",
-        "data": DATA,
-        "invariants": "passed",
-    }
-    return {**model, **changes}
+    @classmethod
+    def model_summary(cls, checkpoint: Path | str, /, **changes: Any) -> dict[str, Any]:
+        """Return one model of a summary that is APPROVED by the house's gate."""
+        model: dict[str, Any] = {
+            "symbol": "AAPL",
+            "timeframe": "1Day",
+            "label": "spec-default",
+            "checkpoints": [{"update": 80, "path": str(checkpoint)}],
+            "final": str(checkpoint),
+            "metric_set": "house@1",
+            "drawdown_kind": "equity",
+            "metrics": {
+                "fitness_score": [0.61, 0.66],
+                "profit_factor": [1.5, 1.9],
+                "consistency": [0.8, 0.9],
+                "max_drawdown": [0.05, 0.04],
+            },
+            "gate": {"final": cls.gate_block(), "best": None},
+            "validation_interval": 40,
+            "reward_scale": 0.001,
+            "cost_model": "us_equity@1",
+            "data": DATA,
+            "invariants": "passed",
+        }
+        return {**model, **changes}
 
-
-def summary_of(*models: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a summary of some models."""
-    return {"schema": 1, "run": {"trainer": "test", "seed": 7}, "models": {str(i): m for i, m in enumerate(models)}}
+    @staticmethod
+    def summary_of(*models: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a summary of some models."""
+        return {"schema": 1, "run": {"trainer": "test", "seed": 7}, "models": {str(i): m for i, m in enumerate(models)}}
 
 
 class Ticking:
@@ -87,6 +105,12 @@ class Ticking:
         return self.now
 
 
+@pytest.fixture(scope="session")
+def samples() -> type[Samples]:
+    """Return the builders."""
+    return Samples
+
+
 @pytest.fixture
 def manager(tmp_path: Path) -> TrainingArchiveManager:
     """Return a manager of a fresh archive."""
@@ -98,7 +122,7 @@ def archived(manager: TrainingArchiveManager, tmp_path: Path) -> Callable[..., A
     """Return a function that archives one model, with a checkpoint of its own for each seed."""
 
     def archive(seed: int = 0, **changes: Any) -> Any:
-        final = write_checkpoint(tmp_path / "ckpt" / f"{seed}.safetensors", seed)
-        return manager.archive_training_run(summary_of(model_summary(final, **changes)))
+        final = Samples.write_checkpoint(tmp_path / "ckpt" / f"{seed}.safetensors", seed)
+        return manager.archive_training_run(Samples.summary_of(Samples.model_summary(final, **changes)))
 
     return archive

@@ -230,8 +230,9 @@ def training_flags(final: float | None, history: Sequence[float], config: ModelG
         return ()
     peak, low = max(values), min(values)
     flags = []
-    if final is not None and math.isfinite(final):
-        decline = _swing(peak, final, config.fitness_decline_mode)
+    last = as_number(final)
+    if last is not None and math.isfinite(last):
+        decline = _swing(peak, last, config.fitness_decline_mode)
         if decline > config.fitness_decline_threshold + _ROUNDING:
             bar = config.fitness_decline_threshold
             flags.append(Flag(FlagName.FITNESS_DECLINE, "fitness_history", decline, bar))
@@ -247,7 +248,8 @@ def _swing(peak: float, other: float, mode: str) -> float:
 
 
 def _finite(history: Sequence[float]) -> list[float]:
-    return [float(value) for value in history if value is not None and math.isfinite(value)]
+    numbers = [as_number(value) for value in history]
+    return [value for value in numbers if value is not None and math.isfinite(value)]
 
 
 def has_flag(flags: Sequence[Flag], name: FlagName) -> bool:
