@@ -216,6 +216,15 @@ def _bombs() -> Iterator[Hostile]:
     }
     for name, pickle in cases.items():
         yield Hostile(f"bomb-{name}", container(pickle), "E107")
+    # Small in memory, endless as text: a message must not spell them out.
+    named = {
+        "persistent-id": checkpoint(config=laughs + b"Q"),
+        "shape": checkpoint(policy=tensor(shape=laughs)),
+        "storage-key": checkpoint(policy=tensor(of=storage().replace(text("0"), laughs, 1))),
+        "numel": checkpoint(policy=tensor(of=storage().replace(number(6), laughs, 1))),
+    }
+    for name, pickle in named.items():
+        yield Hostile(f"laughs-as-{name}", container(pickle), "E101")
     claims = {
         "text": b"\x8d" + struct.pack("<Q", 1 << 62),
         "bytes": b"\x8e" + struct.pack("<Q", 1 << 62),
