@@ -64,14 +64,18 @@ class Feed:
             span *= 2
             longer = await self._final_bars(symbol, now - span, now)
             bars = longer
-        bars = bars.slice(max(len(bars) - count, 0), len(bars))
-        if len(bars):
-            self._last[symbol] = int(bars.t[-1])
-        return bars
+        return bars.slice(max(len(bars) - count, 0), len(bars))
 
     def seen(self, symbol: str, bar_at: int) -> None:
         """Note that a bar needs not be given again."""
         self._last[symbol] = max(self._last.get(symbol, 0), bar_at)
+
+    def start_after(self, symbol: str, bar_at: int | None) -> None:
+        """Give bars after ``bar_at`` from now on, all of them if it is None."""
+        if bar_at is None:
+            self._last.pop(symbol, None)
+        else:
+            self._last[symbol] = bar_at
 
     def heard(self, bar: Bar) -> None:
         """Keep a bar of the stream, a revision replacing what it revises."""

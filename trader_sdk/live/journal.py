@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -173,12 +173,24 @@ def read_events(folder: Path) -> list[JournalEntry]:
     path = folder / JOURNAL_FILE
     if not path.is_file():
         raise StorageError("JOURNAL", "there is no journal here", where=str(folder), remedy="Run `trader run` first.")
-    with _typed(folder):
-        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-        try:
-            return list(_verified(_rows(connection), folder))
-        finally:
-            connection.close()
+    with _typed(folder), closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        return list(_verified(_rows(connection), folder)) if _has_tables(connection) else []
+
+
+def last_event(folder: Path) -> JournalEvent | None:
+    """Return the newest event of a journal without reading the others, None where there is none.
+
+    Raises:
+        StorageError: The file is not a journal.
+    """
+    path = folder / JOURNAL_FILE
+    if not path.is_file():
+        return None
+    with _typed(folder), closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        if not _has_tables(connection):
+            return None
+        row = connection.execute("SELECT event FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+        return None if row is None else JournalEvent(row[0])
 
 
 @contextmanager
@@ -205,7 +217,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _create_tables(connection: sqlite3.Connection, stamp: Stamp) -> None:
-    if connection.execute("SELECT 1 FROM sqlite_master WHERE name='meta'").fetchone():
+    if _has_tables(connection):
         return
     values = {"schema": str(JOURNAL_SCHEMA), "account_id": stamp.account_id, "mode": stamp.mode, "run_id": stamp.run_id}
     statements = ["BEGIN IMMEDIATE", *SCHEMA_SQL.split(";")]
@@ -213,6 +225,10 @@ def _create_tables(connection: sqlite3.Connection, stamp: Stamp) -> None:
         connection.execute(statement)
     connection.executemany("INSERT INTO meta VALUES (?,?)", values.items())
     connection.execute("COMMIT")
+
+
+def _has_tables(connection: sqlite3.Connection) -> bool:
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name='meta'").fetchone() is not None
 
 
 def _check_stamp(connection: sqlite3.Connection, stamp: Stamp, folder: Path) -> None:

@@ -80,12 +80,19 @@ class Selection:
         rows: The whole gate table, for showing; refusals that choosing added are in it.
         models: What trades, by symbol.
         errors: Why requested symbols do not, by symbol.
+        refusal: Why the run may not start at all, None if it may.
     """
 
     timeframe: Timeframe
     rows: tuple[DeployRow, ...]
     models: Mapping[str, LiveModel]
     errors: Mapping[str, SdkError]
+    refusal: SdkError | None = None
+
+    @property
+    def data_end(self) -> datetime | None:
+        """Return the latest end of any model's data, None where nobody said."""
+        return max((live.data_end for live in self.models.values() if live.data_end is not None), default=None)
 
 
 def gate_table(archive: Path, config: LiveConfig, mode: TradingMode) -> list[DeployRow]:
@@ -136,9 +143,12 @@ def select(
         features: Makes the provider; None: the one that the configuration names, or ours.
         feed: Where the venue's volumes come from; None: not known, and not compared.
 
+    Returns:
+        A selection; its ``refusal`` is set where the table of refusals ends the run: none left, a strict run's symbol
+        without a model, or any refusal with ``--require all``.
+
     Raises:
-        SdkError: The table of refusals ends the run: none left, a strict run's symbol without a model, or any
-            refusal with ``--require all``.
+        UsageError: A symbol has two deployable slots and nothing says which.
     """
     timeframe = choose_timeframe(rows, config)
     features = features or (load_provider(config.features) if config.features else None)
@@ -158,8 +168,7 @@ def select(
             errors.setdefault(row.symbol, row.error or _error_of(row))
         shown.append(row)
     errors = {symbol: error for symbol, error in errors.items() if symbol not in models}
-    _enforce(models, errors, config)
-    return Selection(timeframe, tuple(shown), models, errors)
+    return Selection(timeframe, tuple(shown), models, errors, _refusal(models, errors, config))
 
 
 def _is_requested(row: DeployRow, timeframe: Timeframe, config: LiveConfig) -> bool:
@@ -211,18 +220,17 @@ def _error_of(row: DeployRow) -> SdkError:
     )
 
 
-def _enforce(models: Mapping[str, LiveModel], errors: Mapping[str, SdkError], config: LiveConfig) -> None:
-    """Apply the table of refusals (docs/guide/live.md)."""
-    if not errors and models:
-        return
+def _refusal(models: Mapping[str, LiveModel], errors: Mapping[str, SdkError], config: LiveConfig) -> SdkError | None:
+    """Return what the table of refusals makes of the errors (docs/guide/live.md)."""
     unavailable = [error for error in errors.values() if isinstance(error, ArchiveError)]
     unusable = [error for error in errors.values() if not isinstance(error, ArchiveError)]
     if config.require_all and unusable:
-        raise _combined(unusable)
+        return _combined(unusable)
     if config.strict_version and unavailable:
-        raise _no_model(unavailable)
+        return _no_model(unavailable)
     if not models:
-        raise _combined(unusable) if unusable else _no_model(unavailable)
+        return _combined(unusable) if unusable else _no_model(unavailable)
+    return None
 
 
 def _combined(errors: Sequence[SdkError]) -> SdkError:

@@ -10,9 +10,9 @@ from typing import Final
 
 from filelock import FileLock
 
-from trader_sdk.contract.documents import TradingMode
+from trader_sdk.contract.documents import JournalEvent, TradingMode
 from trader_sdk.contract.errors import StorageError, UsageError
-from trader_sdk.live.journal import JOURNAL_FILE, lock_folder, read_events
+from trader_sdk.live.journal import JOURNAL_FILE, last_event, lock_folder, read_events
 from trader_sdk.live.ledger import Ledger, fold
 
 LOCAL_FOLDER: Final = "paper-local"
@@ -42,23 +42,31 @@ def new_run_id() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
 
 
-def open_local_run(state_dir: Path) -> RunFolder:
+def open_local_run(state_dir: Path, fingerprint: str) -> RunFolder:
     """Return the folder of the local run to continue, or of a new one.
 
-    A run without ``run_finished`` is resumed: its exchange rebuilds from its log.
+    A run without ``run_finished`` that was started with the same arguments is resumed: its exchange rebuilds from its
+    log. One with other arguments is left as it is.
+
+    Args:
+        state_dir: The state folder.
+        fingerprint: The arguments that make a run what it is, as text.
 
     Raises:
         StorageError: LOCKED if another trader is running on this state folder.
     """
     root = state_dir / LOCAL_FOLDER
     lock = lock_folder(root)
-    unfinished = next((path for path in reversed(local_runs(state_dir)) if is_unfinished(path)), None)
-    if unfinished is not None:
-        return RunFolder(unfinished, unfinished.name, True, lock)
-    run_id = new_run_id()
-    path = root / run_id
-    path.mkdir(parents=True)
-    return RunFolder(path, run_id, False, lock)
+    try:
+        for path in reversed(local_runs(state_dir)):
+            if is_unfinished(path) and read_ledger(path).facts.get("fingerprint") == fingerprint:
+                return RunFolder(path, path.name, True, lock)
+        run_id = new_run_id()
+        (root / run_id).mkdir(parents=True)
+    except BaseException:
+        lock.release()
+        raise
+    return RunFolder(root / run_id, run_id, False, lock)
 
 
 def open_account_run(state_dir: Path, mode: TradingMode, account_id: str) -> RunFolder:
@@ -79,10 +87,8 @@ def local_runs(state_dir: Path) -> list[Path]:
 
 def is_unfinished(path: Path) -> bool:
     """Return whether a run has a journal with a start and no end."""
-    if not (path / JOURNAL_FILE).is_file():
-        return False
-    ledger = fold(read_events(path))
-    return bool(ledger.run_id) and not ledger.is_finished
+    newest = last_event(path)
+    return newest is not None and newest is not JournalEvent.RUN_FINISHED
 
 
 def find_run(state_dir: Path, run: str | None) -> Path:

@@ -1,0 +1,192 @@
+"""``trader run``: arguments to one frozen configuration, a venue, a session, an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from trader_sdk.cli.output import Output
+from trader_sdk.contract.errors import EXIT_SIGINT, SdkError
+
+if TYPE_CHECKING:
+    from trader_sdk.cli.run_screen import RunScreen
+    from trader_sdk.contract.documents import TradingMode
+    from trader_sdk.live.config import LiveConfig
+    from trader_sdk.live.trader import LiveTrader
+
+_NOTHING_DONE: Final = {"bars": 0, "decisions": 0, "orders": 0, "fills": 0, "replay_from": None, "model_data_end": None}
+
+
+def run(
+    paper: Annotated[int, typer.Option(min=0, max=1, help="1: paper; 0: real money, with --confirm-live.")] = 1,
+    strict_version: Annotated[
+        int | None, typer.Option(min=0, max=1, help="1: refuse POLICY findings; the default for real money.")
+    ] = None,
+    archive: Annotated[str | None, typer.Option(help="Training archive; the packaged demo if omitted.")] = None,
+    symbols: Annotated[str, typer.Option(help="Comma-separated; every slot with a champion if omitted.")] = "",
+    timeframe: Annotated[str | None, typer.Option(help="1Min ... 1Day; the only one there is if omitted.")] = None,
+    broker: Annotated[str, typer.Option(help="auto, alpaca or local.")] = "auto",
+    market: Annotated[
+        str | None, typer.Option(help="What the embedded exchange replays: real-daily, simulated-1min or FILE.")
+    ] = None,
+    features: Annotated[str | None, typer.Option(help="package.module:Provider instead of ours.")] = None,
+    follow: Annotated[str, typer.Option(help="champion or latest-approved.")] = "champion",
+    require: Annotated[str | None, typer.Option(help="all: one refused symbol ends the run.")] = None,
+    accept_policy: Annotated[list[str] | None, typer.Option(help="Hash of a gate policy to trust; repeatable.")] = None,
+    max_bars: Annotated[int | None, typer.Option(min=1, help="End after this many bars.")] = None,
+    speed: Annotated[float | None, typer.Option(min=0.0, help="Seconds a replayed bar takes.")] = None,
+    dry_run: Annotated[int, typer.Option(min=0, max=1, help="1: decide and plan, send nothing.")] = 0,
+    once: Annotated[int, typer.Option(min=0, max=1, help="1: end after the first bar.")] = 0,
+    state_dir: Annotated[Path | None, typer.Option(help="Journals and run folders; the platform's if omitted.")] = None,
+    confirm_live: Annotated[str | None, typer.Option(help="Last 4 of the real account's number.")] = None,
+    json: Annotated[int, typer.Option(min=0, max=1, help="1: JSON lines.")] = 0,
+    json_file: Annotated[Path | None, typer.Option(help="Also write the events here.")] = None,
+) -> int:
+    """Trade approved models on paper, on Alpaca or on the embedded exchange."""
+    from trader_sdk.cli.run_screen import RunScreen
+    from trader_sdk.live.config import LiveConfig, state_dir_of
+    from trader_sdk.live.state import new_run_id
+
+    output = Output(json_lines=json == 1, json_file=json_file, run_id=new_run_id())
+    screen = RunScreen(output)
+    strict = paper == 0 if strict_version is None else strict_version == 1
+    try:
+        config = LiveConfig.of(
+            paper=paper == 1,
+            strict_version=strict,
+            archive=archive,
+            symbols=tuple(part.strip().upper() for part in symbols.split(",") if part.strip()),
+            timeframe=timeframe,
+            broker=broker,
+            market=market,
+            features=features,
+            follow=follow,
+            require_all=_requires_all(require, paper),
+            max_bars=max_bars,
+            speed_seconds=speed,
+            dry_run=dry_run == 1,
+            once=once == 1,
+            state_dir=state_dir_of(state_dir),
+            confirm_live=confirm_live,
+            accept_policies=tuple(accept_policy or ()),
+        )
+        return _trade(config, screen)
+    finally:
+        output.close()
+
+
+def _requires_all(require: str | None, paper: int) -> bool:
+    if require not in (None, "all", "any"):
+        raise typer.BadParameter("--require takes all or any")
+    return paper == 0 if require is None else require == "all"
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Whose money, and where the facts go."""
+
+    mode: TradingMode
+    screen: RunScreen
+
+
+def _trade(config: LiveConfig, screen: RunScreen) -> int:
+    from trader_sdk.broker.credentials import credentials_from_env
+    from trader_sdk.live.config import resolve_mode
+
+    has_keys = config.broker != "local" and credentials_from_env(os.environ) is not None
+    mode = resolve_mode(config, has_keys=has_keys)
+    told = _Told(mode, screen)
+    screen.show("first_line", _first_line(config, mode))
+    try:
+        with _opened(config, told) as trader:
+            return asyncio.run(_run(trader))
+    except SdkError as error:
+        # A session that got as far as a journal has said how it ended; any other is said here.
+        if not screen.has_said("run_finished"):
+            screen.show("run_refused", {"error": error.to_dict()})
+            ended = {**_NOTHING_DONE, "mode": mode.value, "exit_code": error.exit_code, "error": error.to_dict()}
+            screen.show("run_finished", ended)
+        raise
+    except KeyboardInterrupt:
+        if not screen.has_said("run_finished"):
+            screen.show("run_finished", {**_NOTHING_DONE, "mode": mode.value, "exit_code": EXIT_SIGINT})
+        raise
+
+
+def _first_line(config: LiveConfig, mode: TradingMode) -> dict[str, Any]:
+    from importlib.metadata import version
+
+    from trader_sdk.contract.documents import TradingMode
+
+    is_local = mode is TradingMode.PAPER_LOCAL
+    return {
+        "sdk_version": version("trader-sdk"),
+        "mode": mode.value,
+        "strict": config.strict_version,
+        "local": is_local,
+    }
+
+
+@contextmanager
+def _opened(config: LiveConfig, told: _Told) -> Iterator[LiveTrader]:
+    """Yield a trader on the venue that the mode names."""
+    from trader_sdk.contract.documents import TradingMode
+
+    is_local = told.mode is TradingMode.PAPER_LOCAL
+    with _opened_local(config, told.screen) if is_local else _opened_alpaca(config, told.mode) as trader:
+        trader.observe(told.screen.show)
+        told.screen.on_broken_pipe = partial(trader.request_stop, 0)
+        yield trader
+
+
+@contextmanager
+def _opened_local(config: LiveConfig, screen: RunScreen) -> Iterator[LiveTrader]:
+    from trader_sdk.cli.run_local import local_run
+    from trader_sdk.live.trader import LiveTrader
+
+    with local_run(config, screen.show) as local:
+        yield LiveTrader(
+            local.config,
+            archive=local.selection,
+            broker=local.broker,
+            clock=local.make_clock,
+            folder=local.folder,
+            facts=local.facts,
+        )
+
+
+@contextmanager
+def _opened_alpaca(config: LiveConfig, mode: TradingMode) -> Iterator[LiveTrader]:
+    from trader_sdk.broker.alpaca import AlpacaBroker
+    from trader_sdk.broker.credentials import credentials_from_env
+    from trader_sdk.broker.endpoint import alpaca_live, alpaca_paper
+    from trader_sdk.contract.documents import TradingMode
+    from trader_sdk.live.trader import LiveTrader
+
+    credentials = credentials_from_env(os.environ)
+    assert credentials is not None  # the mode was resolved with keys
+    assert config.archive is not None  # and with an archive
+    broker = AlpacaBroker(alpaca_live() if mode is TradingMode.LIVE else alpaca_paper(), credentials)
+    try:
+        yield LiveTrader(config, archive=config.archive, broker=broker)
+    finally:
+        broker.close()
+
+
+async def _run(trader: LiveTrader) -> int:
+    loop = asyncio.get_running_loop()
+    for number, exit_code in ((signal.SIGINT, EXIT_SIGINT), (signal.SIGTERM, 0), (signal.SIGHUP, 0)):
+        with suppress(NotImplementedError):  # no signals in Windows' event loop
+            loop.add_signal_handler(number, trader.request_stop, exit_code)
+    async with trader:
+        summary = await trader.run()
+    return summary.exit_code

@@ -1,0 +1,194 @@
+"""What a person sees of a run: a table, one line a bar, a summary; programs get the same facts as JSON lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from trader_sdk.cli.output import Output
+
+Fields = Mapping[str, Any]
+
+
+class RunScreen:
+    """Formats everything that a run tells, for people and for programs.
+
+    Args:
+        output: Where it goes.
+        on_broken_pipe: Called once when the reader has gone away; nothing is written afterwards.
+    """
+
+    def __init__(self, output: Output, on_broken_pipe: Callable[[], None] = lambda: None) -> None:
+        self._output = output
+        self.on_broken_pipe = on_broken_pipe
+        self._rows: list[Fields] = []
+        self._is_broken = False
+        self._said: set[str] = set()
+
+    def has_said(self, name: str) -> bool:
+        """Return whether a fact of this name was told."""
+        return name in self._said
+
+    def show(self, name: str, fields: Fields) -> None:
+        """Tell one fact."""
+        self._said.add(name)
+        if self._is_broken:
+            return
+        try:
+            if name == "gate_row":
+                self._rows.append(fields)
+            elif name in ("run_started", "run_refused"):
+                self._show_gate()
+            text = _TEXTS.get(name, _nothing)(fields)
+            self._output.event(name, text, **{key: value for key, value in fields.items() if key != "run_id"})
+        except BrokenPipeError:
+            self._is_broken = True
+            self.on_broken_pipe()
+
+    def _show_gate(self) -> None:
+        rows, self._rows = self._rows, []
+        if not rows or self._output.json_lines:
+            return
+        chosen = [row for row in rows if row["chosen"]]
+        if chosen:
+            self._output.table("gate_table", "Gate: what trades", _GATE_COLUMNS, [_gate_cells(row) for row in chosen])
+        for row in chosen:
+            self._output.event("gate_detail", _gate_detail(row))
+        for row in rows:
+            if not row["chosen"]:
+                self._output.event("passed_over", _passed_over(row))
+
+
+_GATE_COLUMNS: Final = ("symbol", "bar", "model", "class", "tier", "fit", "PF", "cons", "DD", "sha")
+
+
+def _gate_cells(row: Fields) -> list[str]:
+    numbers = (row["fitness"], row["profit_factor"], row["consistency"], row["max_drawdown"])
+    return [
+        *(row["symbol"], row["timeframe"], row["version"] or "", row["class"], row["tier"]),
+        *("" if value is None else f"{value:.2f}" for value in numbers),
+        row["sha8"],
+    ]
+
+
+def _gate_detail(row: Fields) -> str:
+    data = "" if row["data"] == "real" else f", {row['data']} data"
+    lifted = f", lifted by override of {row['override']}" if row["override"] else ""
+    return (
+        f"  {row['symbol']}: {row['version_id']}, gate {row['gate_policy']}, features {row['features']}{data}{lifted}"
+    )
+
+
+def _passed_over(row: Fields) -> str:
+    name = f"{row['symbol']} {row['timeframe']} {row['version_id']}".rstrip()
+    remedy = f" -> {row['remedy']}" if row["remedy"] else ""
+    return f"  passed over: {name} {row['class']}: {row['why']}{remedy}"
+
+
+def _nothing(_fields: Fields) -> str | None:
+    return None
+
+
+def _demo_archive(fields: Fields) -> str:
+    lifted = f"; {len(fields['overrides'])} REVIEW models lifted for 24 h, here only" if fields["overrides"] else ""
+    return f"No --archive given: trading a working copy of the demo archive{lifted}."
+
+
+def _first_line(fields: Fields) -> str:
+    where = "; no keys found, so orders go to the embedded exchange on loopback" if fields["local"] else ""
+    strict = "strict" if fields["strict"] else "NOT STRICT"
+    return f"trader-sdk {fields['sdk_version']}  {fields['mode']}  {strict}{where}"
+
+
+def _run_started(fields: Fields) -> str:
+    resumed = " (resumed)" if fields["resumed"] else ""
+    dry = "  DRY RUN: nothing is sent" if fields["dry_run"] else ""
+    replay = f"  bars after {fields['replay_from'][:10]}" if fields["replay_from"] else ""
+    return (
+        f"account {fields['account']}  equity {fields['equity']}  {fields['timeframe']} "
+        f"{', '.join(fields['symbols'])}{replay}{dry}\nstate {fields['state_folder']}{resumed}"
+    )
+
+
+def _reconcile_finished(fields: Fields) -> str:
+    if fields["clean"]:
+        return f"reconciled: journal, sleeves and venue agree ({fields['state_hash'][7:15]})"
+    parts = [f"{name} {fields[name]}" for name in ("merged", "imported", "resent", "abandoned", "canceled")]
+    changed = ", ".join(part for part in parts if not part.endswith(" 0"))
+    return "; ".join(part for part in (f"reconciled: {changed}", *fields["drifts"]) if part)
+
+
+def _ready(fields: Fields) -> str:
+    return f"ready in {fields['seconds']:.1f} s"
+
+
+def _bar(fields: Fields) -> str:
+    of = f"/{fields['of']}" if fields["of"] else ""
+    late = f" late {fields['late_seconds']:.0f} s" if fields["late_seconds"] > 1 else ""
+    moved = f"  sent {fields['sent']} fills {fields['fills']}" if fields["sent"] or fields["fills"] else ""
+    blocked = "  " + " ".join(f"{reason} {n}" for reason, n in fields["blocked"].items()) if fields["blocked"] else ""
+    time = fields["bar"][:10] if fields["bar"].endswith(("04:00:00Z", "05:00:00Z")) else fields["bar"][5:16]
+    return (
+        f"{time} {fields['n']}{of}{late} {fields['decide_ms']:.0f} ms "
+        f"B{fields['buy']} S{fields['sell']} H{fields['hold']}{moved}"
+        f"  {fields['equity']} dd {fields['drawdown']:.1%}{blocked}"
+    )
+
+
+def _order_refused(fields: Fields) -> str:
+    return f"  order refused: {fields['symbol']} {fields['detail']}"
+
+
+def _order_unknown(fields: Fields) -> str:
+    return f"  order outcome unknown: {fields['symbol']} {fields['detail']}; the symbol waits for reconciliation"
+
+
+def _drift(fields: Fields) -> str:
+    return (
+        f"  DRIFT {fields['symbol']}: expected {fields['expected']}, the venue has {fields['found']}; "
+        "exits only until a clean round"
+    )
+
+
+def _trouble(fields: Fields) -> str:
+    return f"  broker: {fields['message']} ({fields['in_a_row']} in a row)"
+
+
+def _state(fields: Fields) -> str:
+    return f"  {fields['state']}: {fields['cause']}"
+
+
+def _finished(fields: Fields) -> str | None:
+    if fields.get("decisions") is None or "equity" not in fields:
+        return None
+    blocked = ", ".join(f"{reason} {count}" for reason, count in fields["blocked"].items()) or "nothing"
+    held = ", ".join(f"{symbol} {qty}" for symbol, qty in fields["positions"].items()) or "flat"
+    rows = (
+        ("bars", f"{fields['bars']}"),
+        ("decisions", f"{fields['decisions']}  " + " ".join(f"{k} {v}" for k, v in fields["actions"].items())),
+        ("orders", f"{fields['orders']}, fills {fields['fills']}, turnover {fields['turnover']}"),
+        ("trades", f"{fields['trades']} closed, {fields['wins']} won"),
+        ("best, worst", f"{fields['best_trade'] or '-'}, {fields['worst_trade'] or '-'}"),
+        ("costs", f"{fields['costs']} by the cost model; {fields['slippage']} against decision prices"),
+        ("equity", f"{fields['initial']} -> {fields['equity']}  ({fields['pnl']})"),
+        ("held", held),
+        ("blocked", blocked),
+        ("journal", fields["journal"]),
+    )
+    return "\nSummary\n" + "\n".join(f"  {name:<12} {value}" for name, value in rows)
+
+
+_TEXTS: Final[Mapping[str, Callable[[Fields], str | None]]] = {
+    "first_line": _first_line,
+    "demo_archive": _demo_archive,
+    "run_started": _run_started,
+    "reconcile_finished": _reconcile_finished,
+    "ready": _ready,
+    "bar_finished": _bar,
+    "order_refused": _order_refused,
+    "order_unknown": _order_unknown,
+    "drift_found": _drift,
+    "broker_trouble": _trouble,
+    "state_changed": _state,
+    "run_finished": _finished,
+}
