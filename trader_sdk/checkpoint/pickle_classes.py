@@ -43,6 +43,7 @@ _KNOWN_VALUES: Final = re.compile(
     r"|torch\.nn\.modules\.\w+\.[A-Z]\w*\Z"
     r"|torch\.optim\.\w+\.[A-Z]\w*\Z"
     r"|numpy\.(float(16|32|64)|u?int(8|16|32|64)|bool_?)\Z"
+    r"|numpy\.random\.(_\w+|bit_generator)\.[A-Z]\w*\Z"
     r"|(argparse\.Namespace|types\.SimpleNamespace)\Z"
     r"|(builtins|__builtin__)\.(bool|int|float|str|list|dict|tuple|object)\Z"
 )
@@ -173,6 +174,7 @@ BUILDERS: Final[Mapping[str, Builder]] = MappingProxyType(
         **{f"{module}.scalar": values.scalar for module in _NUMPY},
         **{f"{module}._reconstruct": values.empty_array for module in _NUMPY},
         **{f"numpy.random._pickle.{name}": values.generator for name in _RANDOM},
+        "numpy.random.bit_generator.__pyx_unpickle_SeedSequence": values.generator,
         "copyreg._reconstructor": values.reconstructed,
         "copy_reg._reconstructor": values.reconstructed,
     }
