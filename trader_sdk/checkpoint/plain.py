@@ -9,7 +9,7 @@ import numpy as np
 
 from trader_sdk.checkpoint.faults import too_large, unreadable
 from trader_sdk.checkpoint.limits import MAX_DEPTH, MAX_PICKLE_BYTES, MAX_TEXT, MAX_VALUES
-from trader_sdk.checkpoint.pickle_values import ClassName, Foreign, Ndarray
+from trader_sdk.checkpoint.pickle_values import ClassName, Dtype, Foreign, Ndarray
 from trader_sdk.checkpoint.tensors import TensorRef
 from trader_sdk.contract.errors import Finding
 
@@ -73,6 +73,8 @@ class Plainer:
         if type(value) is ClassName:
             self._note(where, value.name)
             return value.name
+        if type(value) is Dtype:
+            return str(value.numpy())
         if type(value) is Ndarray and value.value is not None:
             return np.array(value.value)
         raise unreadable("the checkpoint holds something that is no data", where=where, found=type(value).__name__)
