@@ -236,7 +236,7 @@ def _start_exchange(
     """Start or resume the exchange, and return the port to it and its clock."""
     from trader_sdk.broker.alpaca import AlpacaBroker
     from trader_sdk.broker.credentials import Credentials
-    from trader_sdk.broker.endpoint import local
+    from trader_sdk.broker.endpoint import local_endpoint
     from trader_sdk.broker.local_control import LocalControl
     from trader_sdk.exchange import AssetSetup, ExchangeSetup, LocalExchange
 
@@ -246,14 +246,7 @@ def _start_exchange(
         setup = ExchangeSetup(run_id=folder.run_id, assets=assets, start_ns=bar_ns(replay.start))
     exchange = resources.enter_context(LocalExchange(folder.path, setup, replay.bars or None))
     credentials = Credentials.of(exchange.key, exchange.secret)
-    endpoint = local(
-        rest_url=exchange.rest_url,
-        data_url=exchange.data_url,
-        trading_stream_url=exchange.trading_stream_url,
-        data_stream_url=exchange.data_stream_url,
-        feed_label=replay.feed,
-        data_kind=replay.kind,
-    )
+    endpoint = local_endpoint(exchange, feed_label=replay.feed, data_kind=replay.kind)
     broker = AlpacaBroker(endpoint, credentials)
     resources.callback(broker.close)
     control = resources.enter_context(LocalControl(exchange.control_url, credentials))

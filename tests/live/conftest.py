@@ -1,0 +1,136 @@
+"""An archive whose models trade: handmade weights that buy after a fall and sell after a rise."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from trader_sdk.archive.manager import TrainingArchiveManager
+from trader_sdk.checkpoint.safetensors_format import safetensors_bytes
+from trader_sdk.contract.metadata import get_checkpoint_metadata
+from trader_sdk.features.schema import build_schema
+
+REPOSITORY = Path(__file__).parents[2]
+N_FEATURES, WINDOW = 59, 100
+DAILY_END = "2012-06-29"
+"""Where the data of the daily models ends; the vendored bars go on until 2013-03-01."""
+GOOD = {"fitness_score": 1.27, "profit_factor": 2.4, "consistency": 1.0, "max_drawdown": 0.03}
+FOLDS = [
+    {"start": f"200{i}-01-01", "end": f"200{i}-12-31", "net_return": 0.03, "sharpe": 0.9, "n_trades": 12}
+    for i in range(5)
+]
+KEY_NAMES = ("ALPACA_API_KEY", "ALPACA_SECRET_KEY", "ALPACA_API_SECRET", "APCA_API_KEY_ID", "APCA_API_SECRET_KEY")
+
+
+def write_contrarian(path: Path, *, symbol: str, timeframe: str, feed: str, states_features: bool = True) -> Path:
+    """Write a 2.7.0 checkpoint that buys 50 % after a falling bar and sells 50 % after a rising one."""
+    first = np.zeros((2, N_FEATURES * WINDOW), np.float32)
+    first[0, (WINDOW - 1) * N_FEATURES] = 1.0  # the newest bar's return
+    head = np.zeros((7, 2), np.float32)
+    head[2, 0], head[5, 0] = -1.0, 1.0
+    tensors = {
+        "trunk.0.weight": first,
+        "trunk.0.bias": np.zeros(2, np.float32),
+        "actor_head.weight": head,
+        "actor_head.bias": np.zeros(7, np.float32),
+    }
+    schema = build_schema("2.7.0", timeframe, calendar="XNYS", feed=feed, adjustment="split")
+    stated = {"feature_schema": schema.document(), "feature_schema_sha256": schema.sha256} if states_features else {}
+    metadata = {**get_checkpoint_metadata("2.7.0"), "activation": "tanh", "symbol": symbol, "timeframe": timeframe}
+    metadata["action_meanings"] = {str(k): v for k, v in metadata["action_meanings"].items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(safetensors_bytes(tensors, {**metadata, **stated}))
+    return path
+
+
+def summary_model(checkpoint: Path, symbol: str, timeframe: str, data: Mapping[str, Any], **gate: Any) -> dict[str, Any]:
+    """Return one model of a summary that the house's gate approves, unless ``gate`` says worse."""
+    final = {**GOOD, "t": 3.4, "n_bars": 2100, "n_windows": 7, "n_trades": 84, "real_drawdown": 0.05, "folds": FOLDS}
+    return {
+        "symbol": symbol,
+        "timeframe": timeframe,
+        "checkpoints": [{"update": 80, "path": str(checkpoint)}],
+        "final": str(checkpoint),
+        "metrics": {name: [value] for name, value in GOOD.items()},
+        "gate": {"final": {**final, "shown": {"active_windows": 7.0}, **gate}, "best": None},
+        "validation_interval": 40,
+        "metric_set": "house@1",
+        "drawdown_kind": "equity",
+        "reward_scale": 0.001,
+        "cost_model": "us_equity@1",
+        "invariants": "passed",
+        "data": {"digest": "sha256:" + 64 * "d", "start": "2000-03-01", **data},
+    }
+
+
+def build_archive(folder: Path, models: Sequence[Mapping[str, Any]]) -> Path:
+    """Archive models in one run and return the archive's folder."""
+    summary = {"schema": 1, "run": {"trainer": "test"}, "models": {str(i): dict(m) for i, m in enumerate(models)}}
+    TrainingArchiveManager(folder, who="test").archive_training_run(summary)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def daily_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an archive with approved daily models of AAPL and MSFT and a REVIEW one of IBM."""
+    folder = tmp_path_factory.mktemp("daily")
+    data = {"kind": "real", "end": DAILY_END}
+    models = []
+    for symbol, gate in (("AAPL", {}), ("MSFT", {}), ("IBM", {"fitness_score": 0.6})):
+        path = write_contrarian(folder / f"{symbol}.safetensors", symbol=symbol, timeframe="1Day", feed="vendored")
+        models.append(summary_model(path, symbol, "1Day", data, **gate))
+    return build_archive(folder / "archive", models)
+
+
+@pytest.fixture(scope="session")
+def minute_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an archive with an approved model of the simulated minutes."""
+    folder = tmp_path_factory.mktemp("minutes")
+    path = write_contrarian(folder / "SIM.safetensors", symbol="SIM", timeframe="1Min", feed="simulated")
+    data = {"kind": "simulated", "end": "2021-06-30"}
+    return build_archive(folder / "archive", [summary_model(path, "SIM", "1Min", data)])
+
+
+class RunResult:
+    """What one run of the command said and how it ended."""
+
+    def __init__(self, completed: subprocess.CompletedProcess[str]) -> None:
+        self.code, self.stderr, self.stdout = completed.returncode, completed.stderr, completed.stdout
+        lines = completed.stdout.splitlines()
+        self.events: list[dict[str, Any]] = [json.loads(line) for line in lines if line.startswith("{")]
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """Return the last event."""
+        return self.events[-1]
+
+    def named(self, name: str) -> list[dict[str, Any]]:
+        """Return the events of one name."""
+        return [event for event in self.events if event["event"] == name]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return an environment without API keys."""
+    return {**{name: value for name, value in os.environ.items() if name not in KEY_NAMES}, **more}
+
+
+@pytest.fixture
+def trader(tmp_path: Path) -> Callable[..., RunResult]:
+    """Return a function that runs ``trader COMMAND ... --state-dir TMP --json 1`` to its end."""
+
+    def run(command: str, *arguments: str, **env: str) -> RunResult:
+        argv = [sys.executable, "-c", "from trader_sdk.cli import main; main()", command, *arguments]
+        argv += ["--state-dir", str(tmp_path / "state"), "--json", "1"]
+        return RunResult(
+            subprocess.run(argv, capture_output=True, text=True, env=environment(**env), timeout=120, check=False)
+        )
+
+    return run
