@@ -2,61 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, cast
 
-from trader_sdk.archive.eligibility import HOUSE_ONLY, Eligibility, Terms, eligibility, short
-from trader_sdk.archive.reader import ArchiveReader, JudgedModel, subject_path
+from trader_sdk.archive.eligibility import HOUSE_ONLY, Approval, Eligibility, Terms, eligibility
+from trader_sdk.archive.pointers import CHAMPION, checked_follow, followed, resolve
+from trader_sdk.archive.reader import ArchiveReader, JudgedModel, deployed_subject, short, subject_path
 from trader_sdk.archive.slots import SlotKey, VerdictRef
-from trader_sdk.contract.bars import DataKind
+from trader_sdk.archive.wording import metric_value
 from trader_sdk.contract.documents import (
-    Challenger,
-    Champion,
     DeploymentTier,
-    MetricVerdict,
     Override,
-    Subject,
     TradingMode,
-    Verdict,
 )
-from trader_sdk.contract.errors import ArchiveError, CheckpointError, Finding, SdkError, UsageError, error_for
+from trader_sdk.contract.errors import ArchiveError, CheckpointError, Finding, SdkError, error_for
 from trader_sdk.contract.timeframe import parse_timeframe
 from trader_sdk.model import NativeModelWrapper
 
-CHAMPION: Final = "champion"
-CHALLENGER: Final = "challenger"
-LATEST_APPROVED: Final = "latest-approved"
-_FOLLOW: Final = (CHAMPION, CHALLENGER, LATEST_APPROVED)
-_ALIAS: Final = re.compile(r"models:/(?P<symbol>.+)/(?P<timeframe>[^/@]+)@(?P<follow>[a-z-]+)")
 _MAX_PASSED_OVER: Final = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Approval:
-    """Why a model may trade.
-
-    Attributes:
-        verdict: Its verdict, judged again when it was loaded.
-        tier: Deployment tier after the override's ceiling.
-        override: The override that lifts it, ``None`` where the gate itself approved it.
-        version_id: Its name in the archive.
-        gate_policy: Name and first eight digits of the policy that judged it.
-    """
-
-    verdict: Verdict
-    tier: DeploymentTier
-    override: Override | None
-    version_id: str
-    gate_policy: str
-
-    @property
-    def is_simulated(self) -> bool:
-        """Return whether the model was trained and judged on generated bars, or on bars nobody named."""
-        return self.verdict.data is None or self.verdict.data.kind is not DataKind.REAL
 
 
 class ApprovedModel(NativeModelWrapper):
@@ -160,9 +126,9 @@ def load_approved(
         >>> model.approval.tier  # doctest: +SKIP
         <DeploymentTier.PAPER: 'PAPER'>
     """
-    key, follow = _resolved(symbol, timeframe, follow)
+    key, follow = resolve(symbol, timeframe, follow)
     reader = ArchiveReader(archive)
-    door = _Door(reader, _terms(mode, accept_policies, at), strict_version)
+    door = _Door(reader, Terms.of(mode, accept_policies, at), strict_version)
     rows: list[DeployRow] = []
     for row in door.rows(key, follow):
         if row.model is not None:
@@ -220,12 +186,12 @@ def deployable(
         ArchiveError: E608 or E606 about the archive as a whole; about models it is a row, never an error.
     """
     reader = ArchiveReader(archive)
-    door = _Door(reader, _terms(mode, accept_policies, at), strict_version)
+    door = _Door(reader, Terms.of(mode, accept_policies, at), strict_version)
     wanted = None if symbols is None else list(dict.fromkeys(symbols))
     keys = sorted({ref.slot for ref in reader.state.verdicts.values()})
     only = parse_timeframe(timeframe) if timeframe is not None else None
     keys = [key for key in keys if only in (None, key.timeframe) and (wanted is None or key.symbol in wanted)]
-    rows = [row for key in keys for row in door.rows(key, _checked_follow(follow))]
+    rows = [row for key in keys for row in door.rows(key, checked_follow(follow))]
     for symbol in wanted or ():
         if not any(key.symbol == symbol for key in keys):
             rows.append(_empty_row(symbol, timeframe or "any"))
@@ -240,25 +206,15 @@ class _Door:
 
     def rows(self, key: SlotKey, follow: str) -> Iterator[DeployRow]:
         """Yield the followed model first, then what else the slot has, newest first."""
-        followed = self._followed(key, follow)
-        others = [ref for ref in self.reader.state.verdicts_of(key) if ref != followed]
-        if followed is None and not others:
+        chosen = followed(self.reader.state, key, follow, self._is_eligible)
+        others = [ref for ref in self.reader.state.verdicts_of(key) if ref != chosen]
+        if chosen is None and not others:
             yield _empty_row(key.symbol, key.timeframe)
             return
-        if followed is not None:
-            yield self._try(followed)
+        if chosen is not None:
+            yield self._try(chosen)
         for ref in others[:_MAX_PASSED_OVER]:
             yield self._passed_over(ref, follow)
-
-    def _followed(self, key: SlotKey, follow: str) -> VerdictRef | None:
-        state = self.reader.state
-        slot = state.slot(key)
-        if follow == LATEST_APPROVED:
-            return next((ref for ref in state.verdicts_of(key) if self._is_eligible(ref)), None)
-        named: Champion | Challenger | None = slot.champion
-        if follow == CHALLENGER:
-            named = slot.challengers[-1] if slot.challengers else None
-        return state.newest_verdict(key, named.version_id, named.policy_sha256) if named else None
 
     def _is_eligible(self, ref: VerdictRef) -> bool:
         try:
@@ -304,7 +260,7 @@ class _Door:
 
 def _load(judged: JudgedModel, allowed: Eligibility, strict_version: bool) -> ApprovedModel:
     verdict = judged.verdict
-    subject = _deployed_subject(verdict.subjects)
+    subject = deployed_subject(verdict)
     path = subject_path(judged.folder, subject)
     try:
         model = ApprovedModel(path, strict_version, expected_sha256=f"sha256:{subject.sha256}", symbol=verdict.symbol)
@@ -327,15 +283,10 @@ def _load(judged: JudgedModel, allowed: Eligibility, strict_version: bool) -> Ap
         tier=cast(DeploymentTier, allowed.tier),  # an allowed tier is never None: no mode allows it
         override=allowed.override,
         version_id=verdict.version_id,
-        gate_policy=_policy_text(judged),
+        gate_policy=judged.policy_text,
     )
     object.__setattr__(model, "_approval", approval)
     return model
-
-
-def _deployed_subject(subjects: Sequence[Subject]) -> Subject:
-    by_role = {subject.role: subject for subject in subjects}
-    return by_role.get("policy_safetensors") or by_role.get("policy_pt") or subjects[0]
 
 
 def _row(ref: VerdictRef, judged: JudgedModel | None, is_champion: bool, **more: Any) -> DeployRow:
@@ -344,10 +295,10 @@ def _row(ref: VerdictRef, judged: JudgedModel | None, is_champion: bool, **more:
     facts: dict[str, Any] = {}
     if judged is not None:
         verdict = judged.verdict
-        facts = {name: _value(verdict, name) for name in _SHOWN_METRICS}
+        facts = {name: metric_value(verdict, name) for name in _SHOWN_METRICS}
         facts |= {
-            "gate_policy": _policy_text(judged),
-            "sha8": short(_deployed_subject(verdict.subjects).sha256),
+            "gate_policy": judged.policy_text,
+            "sha8": short(deployed_subject(verdict).sha256),
             "data_kind": verdict.data.kind.value if verdict.data else "unstated",
             "override": model.approval.override if model else None,
         }
@@ -366,15 +317,6 @@ def _row(ref: VerdictRef, judged: JudgedModel | None, is_champion: bool, **more:
 
 
 _SHOWN_METRICS: Final = ("fitness_score", "profit_factor", "consistency", "max_drawdown")
-
-
-def _value(verdict: Verdict, name: str) -> float | None:
-    metric = verdict.metrics.get(name)
-    return metric.value if isinstance(metric, MetricVerdict) else metric
-
-
-def _policy_text(judged: JudgedModel) -> str:
-    return f"{judged.policy_name} {short(judged.verdict.gate_policy)}"
 
 
 def _empty_row(symbol: str, timeframe: str) -> DeployRow:
@@ -403,25 +345,3 @@ def _refusal(root: Path, key: SlotKey, follow: str, rows: Sequence[DeployRow]) -
         findings=findings,
         remedy=first.refusal.remedy if first.refusal is not None and code == first.refusal.code else None,
     )
-
-
-def _terms(mode: TradingMode | str, accept_policies: Collection[str], at: datetime | None) -> Terms:
-    try:
-        checked = TradingMode(mode)
-    except ValueError:
-        expected = ", ".join(TradingMode)
-        raise UsageError("USAGE", "unknown trading mode", where="mode", expected=expected, found=mode) from None
-    return Terms(checked, frozenset(accept_policies), at or datetime.now(UTC))
-
-
-def _resolved(symbol: str, timeframe: str, follow: str) -> tuple[SlotKey, str]:
-    alias = _ALIAS.fullmatch(symbol)
-    if alias is not None:
-        symbol, timeframe, follow = alias["symbol"], alias["timeframe"], alias["follow"]
-    return SlotKey(symbol, parse_timeframe(timeframe)), _checked_follow(follow)
-
-
-def _checked_follow(follow: str) -> str:
-    if follow not in _FOLLOW:
-        raise UsageError("USAGE", "unknown pointer", where="follow", expected=", ".join(_FOLLOW), found=follow)
-    return follow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final
 
@@ -12,10 +12,11 @@ from trader_sdk.archive.assess import rejudge
 from trader_sdk.archive.evidence import capped
 from trader_sdk.archive.gate import GateClass, Tier
 from trader_sdk.archive.policy import HOUSE_POLICY_HASH
-from trader_sdk.archive.reader import JudgedModel
+from trader_sdk.archive.reader import JudgedModel, short
 from trader_sdk.archive.slots import ArchiveState
-from trader_sdk.contract.documents import Override, TradingMode
-from trader_sdk.contract.errors import Finding
+from trader_sdk.contract.bars import DataKind
+from trader_sdk.contract.documents import Override, TradingMode, Verdict
+from trader_sdk.contract.errors import Finding, UsageError
 
 HOUSE_ONLY: Final = (HOUSE_POLICY_HASH,)
 """Gate policies that are trusted unless the caller says otherwise."""
@@ -43,6 +44,20 @@ class Terms:
     accept_policies: Collection[str]
     at: datetime
 
+    @classmethod
+    def of(cls, mode: TradingMode | str, accept_policies: Collection[str], at: datetime | None) -> Terms:
+        """Return the terms, now where no moment is given.
+
+        Raises:
+            UsageError: The mode is unknown.
+        """
+        try:
+            checked = TradingMode(mode)
+        except ValueError:
+            legal = ", ".join(TradingMode)
+            raise UsageError("USAGE", "unknown trading mode", where="mode", expected=legal, found=mode) from None
+        return cls(checked, frozenset(accept_policies), at or datetime.now(UTC))
+
 
 @dataclass(frozen=True, slots=True)
 class Eligibility:
@@ -57,6 +72,30 @@ class Eligibility:
     refusal: Finding | None
     tier: Tier | None
     override: Override | None
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """Why a model may trade.
+
+    Attributes:
+        verdict: Its verdict, judged again when it was loaded.
+        tier: Deployment tier after the override's ceiling.
+        override: The override that lifts it, ``None`` where the gate itself approved it.
+        version_id: Its name in the archive.
+        gate_policy: Name and first eight digits of the policy that judged it.
+    """
+
+    verdict: Verdict
+    tier: Tier
+    override: Override | None
+    version_id: str
+    gate_policy: str
+
+    @property
+    def is_simulated(self) -> bool:
+        """Return whether the model was trained and judged on generated bars, or on bars nobody named."""
+        return self.verdict.data is None or self.verdict.data.kind is not DataKind.REAL
 
 
 def eligibility(judged: JudgedModel, state: ArchiveState, terms: Terms) -> Eligibility:
@@ -100,7 +139,7 @@ def _foreign_policy(judged: JudgedModel, terms: Terms) -> Finding | None:
         "E603",
         judged.verdict.version_id,
         f"a gate policy among {expected}",
-        f"{judged.policy_name} {short(found)}",
+        judged.policy_text,
         f'If you trust this gate: accept_policies = ["{found}"].',
     )
 
@@ -138,13 +177,3 @@ def _tier_too_low(judged: JudgedModel, tier: Tier | None, mode: TradingMode) -> 
         return None
     expected = f"tier {' or '.join(sorted(allowed))} for {mode}"
     return Finding("E601", judged.verdict.version_id, expected, f"tier {tier}")
-
-
-def short(digest: str) -> str:
-    """Return the first eight digits of a digest.
-
-    Example:
-        >>> short("sha256:0123456789abcdef")
-        '01234567'
-    """
-    return digest.removeprefix("sha256:")[:8]

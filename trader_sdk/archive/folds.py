@@ -84,8 +84,8 @@ def tier_of(sharpes: Sequence[float]) -> Tier:
         three positive, RETRAIN for fewer, and for anything but five finite numbers.
 
     Example:
-        >>> tier_of([1.0, 0.5, 0.8, 0.9, -0.1]), tier_of([1.0, 0.5, 9.0, 0.9, -0.1]), tier_of([])
-        (<Tier.LIVE: 'LIVE'>, <Tier.PAPER: 'PAPER'>, <Tier.RETRAIN: 'RETRAIN'>)
+        >>> [tier_of(sharpes).value for sharpes in ([1, 1, 1, 1, 0], [1, 1, 1, 0, 0], [])]
+        ['LIVE', 'PAPER', 'RETRAIN']
     """
     if len(sharpes) != N_FOLDS or not all(math.isfinite(sharpe) for sharpe in sharpes):
         return Tier.RETRAIN

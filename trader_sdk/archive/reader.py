@@ -38,6 +38,11 @@ class JudgedModel:
     policy_name: str
     folder: Path
 
+    @property
+    def policy_text(self) -> str:
+        """Return name and first eight digits of the policy, for a person."""
+        return f"{self.policy_name} {short(self.verdict.gate_policy)}"
+
 
 class ArchiveReader:
     """One look at an archive: everything is as it was when the chain was read.
@@ -84,6 +89,22 @@ class ArchiveReader:
                 found=found,
             )
         return JudgedModel(verdict, _policy_of(document, verdict, path), document.policy.name, folder)
+
+
+def deployed_subject(verdict: Verdict) -> Subject:
+    """Return the file that is loaded to trade: the policy alone, or the training checkpoint."""
+    by_role = {subject.role: subject for subject in verdict.subjects}
+    return by_role.get("policy_safetensors") or by_role.get("policy_pt") or verdict.subjects[0]
+
+
+def short(digest: str) -> str:
+    """Return the first eight digits of a digest.
+
+    Example:
+        >>> short("sha256:0123456789abcdef")
+        '01234567'
+    """
+    return digest.removeprefix("sha256:")[:8]
 
 
 def subject_path(folder: Path, subject: Subject) -> Path:

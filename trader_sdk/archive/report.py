@@ -8,12 +8,12 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
-from trader_sdk.archive.eligibility import short
 from trader_sdk.archive.gate import metric_bars
 from trader_sdk.archive.layout import model_key
 from trader_sdk.archive.metrics import required_t
 from trader_sdk.archive.pictures import HEIGHT, WIDTH, Curve, columns, curve, drawdown_curve, gauge
 from trader_sdk.archive.policy import ModelGatingConfig
+from trader_sdk.archive.reader import short
 from trader_sdk.archive.wording import (
     METRIC_TITLES,
     checkpoint_text,
