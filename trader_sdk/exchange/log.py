@@ -48,6 +48,8 @@ class EventLog:
             StorageError: The disk refused; what the record says must not be acknowledged.
         """
         line = dump_line(record)
+        if self._file.closed:
+            raise StorageError("STORAGE", "the exchange's log is closed", where=str(self.path))
         try:
             written = self._file.write(line)
             if written != len(line):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -96,6 +97,8 @@ class Market:
             DataError: The file is missing or is not a market.
         """
         try:
+            if not zipfile.is_zipfile(path):
+                raise ValueError("no archive")
             with np.load(path, allow_pickle=False) as file:
                 heads = json.loads(file["heads"].tobytes())
                 bars = [
@@ -103,7 +106,7 @@ class Market:
                     for number, head in enumerate(heads)
                 ]
                 sessions = SessionBook.from_array(file["sessions"])
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise DataError("BARS", "not a market that an exchange wrote", where=str(path), found=error) from error
         return cls({series.symbol: series for series in bars}, sessions)
 

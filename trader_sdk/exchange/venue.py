@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -184,7 +185,10 @@ class Venue:
 
 
 def _head(setup: ExchangeSetup, market: Market) -> dict[str, Any]:
-    return {"schema": LOG_SCHEMA, "run_id": setup.run_id, "start_ns": setup.start_ns, "market": market.digest}
+    """Return the log's first line: all that the events depend on, and no keys."""
+    fixed = setup.model_dump(mode="json", include={"run_id", "start_ns", "initial_cash", "multiplier", "participation"})
+    assets = hashlib.sha256(repr(setup.assets).encode()).hexdigest()
+    return {"schema": LOG_SCHEMA, **fixed, "market": market.digest, "assets": f"sha256:{assets}"}
 
 
 def _record(number: int, at: int, command: Command, outcome: Outcome) -> dict[str, Any]:

@@ -132,7 +132,7 @@ def fill_activity_json(fill: Fill) -> Json:
 
 
 def activity_id(fill: Fill) -> str:
-    """Return an activity's id, which sorts by time and ends in the execution id."""
+    """Return an activity's id, which begins with its time and ends in the execution id."""
     return f"{utc(fill.at):%Y%m%d%H%M%S}{fill.at // 1_000_000 % 1_000:03d}::{fill.execution_id}"
 
 
