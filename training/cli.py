@@ -122,15 +122,16 @@ def run_app(argv: Sequence[str]) -> int:
     call: Callable[..., Any] = app
     try:
         result = call(args=list(argv), prog_name="training", standalone_mode=False)
-        return result if isinstance(result, int) else 0
     except SdkError as error:
         sys.stderr.write(f"training: {error}\n")
         return error.exit_code
     except typer.TyperException as error:
         return _show_usage(error)
     except (KeyboardInterrupt, typer.Abort):
+        result = EXIT_SIGINT
+    if result == EXIT_SIGINT:  # typer gives an interrupt inside a command as this result
         sys.stderr.write("training: interrupted; the last checkpoint is in the run's folder\n")
-        return EXIT_SIGINT
+    return result if isinstance(result, int) else 0
 
 
 def _show_usage(error: Any) -> int:

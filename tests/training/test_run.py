@@ -1,0 +1,236 @@
+"""Whole runs: from bars to a verdict, the same twice, stopped in the middle, and past repair."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from trader_sdk import NativeModelWrapper
+from trader_sdk.archive.blocks import equal_windows
+from trader_sdk.archive.metrics import house_metrics
+from trader_sdk.backtest import backtest
+from trader_sdk.contract.bars import Bars
+from trader_sdk.contract.documents import Summary
+from trader_sdk.contract.errors import DataError, InvariantViolated, UsageError
+from trader_sdk.contract.spec import MODEL_SPECS
+from trader_sdk.data import bars_per_year, load_bars
+from trader_sdk.features import ObservationBuilder
+from training.config import TrainConfig, preset
+from training.market import Market, blocks_of
+from training.run import TrainResult, train
+from training.run_log import Silent, read_metrics
+from training.verify import verify
+
+SMALL: dict[str, Any] = {
+    "num_envs": 16,
+    "num_steps": 32,
+    "hidden_dims": (8,),
+    "total_steps": 16 * 32 * 4,
+    "episode_bars": 64,
+    "learning_rate": 1e-3,
+}
+
+
+@pytest.fixture(scope="session")
+def small_bars() -> Bars:
+    """Return bars that make a run short and prove nothing."""
+    return load_bars("planted:bars=3500", "SIM", "1Min")
+
+
+@pytest.fixture(scope="session")
+def small_run(small_bars: Bars, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+    """Return a finished short run, archived."""
+    folder = tmp_path_factory.mktemp("small")
+    config = preset("laptop", **SMALL)
+    return train(small_bars, config, out=folder / "run", source="planted:bars=3500", archive=folder / "archive")
+
+
+def steps_of(folder: Path) -> list[dict[str, Any]]:
+    """Return what each optimizer step logged."""
+    return [fact for fact in read_metrics(folder) if fact["event"] == "optimizer_step"]
+
+
+def learn(source: str, symbol: str, folder: Path, seed: int) -> TrainResult:
+    """Train eight updates on 50,000 bars with the laptop's numbers and a small network."""
+    config = preset(
+        "laptop",
+        hidden_dims=(16, 16),
+        learning_rate=1e-3,
+        total_steps=8 * 8192,
+        blocks=(50_000, 4_000, 8_000),
+        seed=seed,
+    )
+    return train(
+        load_bars(source, symbol, "1Min"), config, out=folder / "run", source=source, archive=folder / "archive"
+    )
+
+
+@pytest.mark.slow
+def test_ppo_learns_a_planted_edge_and_is_approved_and_noise_is_not(tmp_path: Path) -> None:
+    """The same budget on bars with an edge and on bars without: held out, one is far beyond luck, the other is not."""
+    planted = learn("planted", "SIM", tmp_path / "planted", seed=11)
+    noise = learn("noise", "SIMNOISE", tmp_path / "noise", seed=11)
+    t = {}
+    for name, result in (("planted", planted), ("noise", noise)):
+        (model,) = result.summary.models.values()
+        assert model.gate is not None
+        t[name] = (model.gate.best or model.gate.final).t or 0.0
+    assert t["planted"] > 5.0
+    assert t["noise"] < 3.0
+    assert planted.archived is not None
+    assert noise.archived is not None
+    assert planted.archived.approved_count == 1
+    assert noise.archived.approved_count == 0
+
+
+def test_gate_of_a_run_equals_the_backtest_of_its_checkpoint(small_bars: Bars, small_run: TrainResult) -> None:
+    """Each GATE window, traded again by the saved file: the metrics of the verdict to the last digits."""
+    (model,) = small_run.summary.models.values()
+    assert model.gate is not None
+    wrapper = NativeModelWrapper(small_run.folder / model.final)
+    provider = ObservationBuilder.for_model(wrapper).provider
+    market = Market.build(small_bars, provider)
+    blocks = blocks_of(market, MODEL_SPECS["2.7.0"], None, 7)
+    ledgers = []
+    for window in equal_windows(blocks.gate, 7):
+        bars = small_bars.slice(0, market.warm_up + window.stop)
+        first = int(small_bars.t[market.warm_up + window.start])
+        ledgers.append(backtest(wrapper, bars, provider=provider, first_bar_ns=first, in_sample=True).ledger)
+    again = house_metrics(ledgers, n_trials=1, bars_per_year=bars_per_year(small_bars.timeframe, small_bars.calendar))
+    final = model.gate.final
+    for name in ("fitness_score", "profit_factor", "consistency", "max_drawdown", "t"):
+        assert getattr(again, name) == pytest.approx(getattr(final, name), abs=1e-9, nan_ok=True)
+    assert again.n_trades == final.n_trades
+    curve = np.cumprod(1.0 + np.concatenate([ledger.net_return for ledger in ledgers]))
+    assert curve[-1] == pytest.approx(final.equity[-1], abs=1e-9)
+
+
+def test_same_seed_gives_the_same_run_and_another_seed_another(
+    small_bars: Bars, small_run: TrainResult, tmp_path: Path
+) -> None:
+    """INV-TRAIN-006: the first 100 steps are equal; a different seed differs within ten, so the check can fail."""
+    config = preset("laptop", **SMALL)
+    train(small_bars, config, out=tmp_path / "same", source="planted")
+    train(small_bars, preset("laptop", **SMALL, seed=8), out=tmp_path / "other", source="planted")
+    first, same, other = (
+        np.array([[step["loss"], step["grad_norm"]] for step in steps_of(folder)])
+        for folder in (small_run.folder, tmp_path / "same", tmp_path / "other")
+    )
+    assert len(first) >= 100
+    assert np.abs(first[:100] - same[:100]).max() <= 1e-6
+    assert np.abs(first[:10] - other[:10]).max() > 1e-4
+
+
+def test_run_writes_what_it_promises(small_run: TrainResult) -> None:
+    """Config, metrics, the best and the last checkpoints with their records, and a summary that reads back."""
+    folder = small_run.folder
+    summary = Summary.model_validate_json((folder / "summary.json").read_text("utf-8"))
+    (model,) = summary.models.values()
+    assert (model.symbol, model.outcome, model.invariants) == ("SIM", "BUDGET_SPENT", "passed")
+    assert model.data is not None
+    assert model.data.kind == "simulated"
+    assert model.regime == {"kind": "from_scratch", "vocab_size": 7}
+    assert len(model.metrics.fitness_score) == 2
+    assert {(folder / reference.path).name for reference in model.checkpoints} == {"u2.pt", "u4.pt"}
+    assert (folder / "ckpt" / "u4.json").is_file()
+    events = [fact["event"] for fact in read_metrics(folder)]
+    assert events.count("validation") == 2
+    assert events.count("gate_opened") == 1
+    assert events[-1] == "run_finished"
+
+
+def test_checkpoint_says_where_it_comes_from(small_bars: Bars, small_run: TrainResult) -> None:
+    """Symbol, features, the range of everything it saw, simulated data, and a probe that every load passes."""
+    (model,) = small_run.summary.models.values()
+    wrapper = NativeModelWrapper(small_run.folder / model.final, strict_version=True)
+    assert wrapper.metadata["symbol"] == "SIM"
+    assert wrapper.metadata["lineage"]["data_kind"] == "simulated"
+    assert wrapper.metadata["lineage"]["data_digest"] == small_bars.digest
+    assert len(wrapper.metadata["golden_probe"]["observations"]) == 2
+    assert wrapper.metadata["data_end"] == model.data.end
+
+
+def test_run_is_archived_whatever_its_verdict(small_run: TrainResult) -> None:
+    """One verdict, bound to the checkpoint's policy."""
+    assert small_run.archived is not None
+    (verdict,) = small_run.archived.assessments
+    assert verdict.symbol == "SIM"
+    assert verdict.n_trials == 1
+
+
+def test_verify_run_accepts_a_finished_run(small_run: TrainResult) -> None:
+    """Each invariant that applies is named."""
+    assert {"001", "002", "003", "005p", "007", "008", "010"} <= set(verify(small_run.folder).checked)
+
+
+class Interrupting(Silent):
+    """Press Ctrl-C after the third update."""
+
+    def advanced(self, facts: dict[str, Any]) -> None:
+        """Interrupt."""
+        if facts["update"] == 3:
+            raise KeyboardInterrupt
+
+
+def test_interrupted_run_leaves_a_checkpoint_and_never_opens_gate(small_bars: Bars, tmp_path: Path) -> None:
+    """Ctrl-C: the weights of that moment are on disk, the log ends with ABORTED, and there is no summary."""
+    out = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train(small_bars, preset("laptop", **SMALL), out=out, source="planted", reporter=Interrupting())
+    facts = list(read_metrics(out))
+    assert facts[-1]["event"] == "run_finished"
+    assert facts[-1]["outcome"] == "ABORTED"
+    assert not any(fact["event"] == "gate_opened" for fact in facts)
+    assert not (out / "summary.json").exists()
+    assert NativeModelWrapper(out / "ckpt" / "u3.pt").metadata["global_step"] == 3 * 512
+
+
+def test_diverging_run_recovers_three_times_and_then_stops(small_bars: Bars, tmp_path: Path) -> None:
+    """A learning rate of 500 throws the policy far beyond the target: three recoveries on record, then the end."""
+    config = preset("laptop", **{**SMALL, "learning_rate": 500.0, "total_steps": 16 * 32 * 20, "target_kl": 0.01})
+    out = tmp_path / "run"
+    with pytest.raises(InvariantViolated) as caught:
+        train(small_bars, config, out=out, source="planted")
+    assert caught.value.evidence["inv"] in ("INV-TRAIN-005p", "INV-TRAIN-007")
+    recoveries = [fact for fact in read_metrics(out) if fact["event"] == "recovery"]
+    assert len(recoveries) == 3
+    assert all(fact["inv"] in ("INV-TRAIN-005p", "INV-TRAIN-007") for fact in recoveries)
+
+
+def test_no_recovery_is_taken_when_none_is_allowed(small_bars: Bars, tmp_path: Path) -> None:
+    """``max_recoveries = 0``: the first violation ends the run."""
+    config = preset("laptop", **{**SMALL, "learning_rate": 500.0, "max_recoveries": 0, "target_kl": 0.01})
+    with pytest.raises(InvariantViolated):
+        train(small_bars, config, out=tmp_path / "run", source="planted")
+
+
+def test_metrics_hold_no_nan(small_run: TrainResult) -> None:
+    """Every number in ``metrics.jsonl`` is one; what is undefined is null."""
+    text = (small_run.folder / "metrics.jsonl").read_text("utf-8")
+    assert "NaN" not in text
+    assert all(math.isfinite(step["loss"]) for step in steps_of(small_run.folder))
+
+
+def test_train_refuses_a_folder_that_is_in_use(small_bars: Bars, tmp_path: Path) -> None:
+    """An earlier run is never overwritten."""
+    (tmp_path / "old").write_text("something")
+    with pytest.raises(UsageError):
+        train(small_bars, preset("laptop", **SMALL), out=tmp_path, source="planted")
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_train_refuses_too_few_bars_before_the_first_update(tmp_path: Path) -> None:
+    """Fewer bars than three honest blocks need: one clear line, no metrics."""
+    bars = load_bars("planted:bars=1200", "SIM", "1Min")
+    with pytest.raises(DataError, match="block"):
+        train(bars, preset("laptop", **SMALL), out=tmp_path / "run", source="planted:bars=1200")
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_config_of_a_run_reads_back(small_run: TrainResult) -> None:
+    """``config.json`` rebuilds the configuration."""
+    document = json.loads((small_run.folder / "config.json").read_text("utf-8"))
+    assert TrainConfig.model_validate(document["config"]) == preset("laptop", **SMALL)
