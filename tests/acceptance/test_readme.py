@@ -66,7 +66,7 @@ def test_ten_line_bot_sizes_an_order_of_an_approved_model(tmp_path: Path) -> Non
     bars = load_bars("planted", "SIM", "1Min")
     bot = namespace_of("ten-line-bot")["order_notional"]
     notionals = [
-        bot(archive, Sleeve.start(Decimal(100_000)), bars.slice(end - 600, end)) for end in range(2_000, 2_012)
+        bot(archive, Sleeve.start(Decimal(100_000)), bars.slice(end - 600, end)) for end in range(2_000, 2_200, 10)
     ]
     assert all(isinstance(notional, Decimal) for notional in notionals)
     assert all(0 <= notional <= Decimal(100_000) * Decimal("0.105") for notional in notionals)
