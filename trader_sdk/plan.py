@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, ROUND_UP, Decimal
 from typing import Final
@@ -32,6 +32,7 @@ class AssetRules:
         fractionable: Whether quantities below one unit are taken.
         qty_increment: Grid of quantities, 1 for whole shares.
         min_qty: Smallest quantity.
+        min_notional: Smallest value of an order in fractions, account currency.
         price_increment: Tick; None where it depends on the price (shares).
         is_crypto: Whether it trades round the clock.
     """
@@ -42,12 +43,13 @@ class AssetRules:
     fractionable: bool = True
     qty_increment: Decimal = Decimal("1e-9")
     min_qty: Decimal = Decimal("1e-9")
+    min_notional: Decimal = _ONE
     price_increment: Decimal | None = None
     is_crypto: bool = False
 
     def whole(self) -> AssetRules:
         """Return the rules of whole units only, as auctions ask for."""
-        return AssetRules(self.symbol, self.tradable, self.shortable, False, _ONE, _ONE, self.price_increment)
+        return replace(self, fractionable=False, qty_increment=_ONE, min_qty=_ONE)
 
     def quantise(self, qty: Decimal) -> Decimal:
         """Return ``qty`` rounded down to the grid, zero where it is below the minimum.
@@ -58,6 +60,10 @@ class AssetRules:
         """
         units = (qty / self.qty_increment).to_integral_value(rounding=ROUND_DOWN) * self.qty_increment
         return units if units >= self.min_qty else _ZERO
+
+    def is_too_small(self, qty: Decimal, price: Decimal) -> bool:
+        """Return whether the venue takes no order of ``qty`` at about ``price``."""
+        return qty < self.min_qty or (qty % 1 != 0 and qty * price < self.min_notional)
 
     def limit(self, price: Decimal, side: Side) -> Decimal:
         """Return ``price`` on its tick, never worse for us than asked."""
@@ -148,7 +154,7 @@ def plan(
     closes = target == 0
     wanted = abs(sleeve.qty) if closes else abs(target - position) / bar.close
     route = _route(wanted, side, asset, bar, exact=closes)
-    if route.qty == 0:
+    if asset.is_too_small(route.qty, bar.close):
         return Plan(asset.symbol, target, position, reason=Reason.BELOW_MINIMUM)
     return Plan(asset.symbol, target, position, intent=_intent(route, side, asset, bar, book, attempt))
 

@@ -48,7 +48,7 @@ class RiskLimits:
     collar_fraction: Decimal = Decimal("0.05")
     orders_per_minute: int = 120
     orders_per_day: int = 5_000
-    turnover_fraction_per_day: Decimal = Decimal("3.0")
+    turnover_fraction_per_day: Decimal = Decimal("20")
     allow_short: bool = False
 
 
@@ -242,7 +242,7 @@ def assess(
         return _passed(intent, view, price, None)
     grid = asset if intent.qty % 1 else asset.whole()
     qty = grid.quantise(max(room, _ZERO) / worst_price)
-    if qty == 0:
+    if qty == 0 or asset.is_too_small(qty, worst_price):
         return _denied(intent, view, price, reason if room <= 0 else Reason.BELOW_MINIMUM)
     return _passed(replace(intent, qty=qty), view, price, reason)
 

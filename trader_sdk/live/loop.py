@@ -1,0 +1,198 @@
+"""The session's loop: tick by tick, from closed bars to booked fills, until something says that it is over."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from functools import partial
+from typing import Any, Final
+
+from trader_sdk.broker import port
+from trader_sdk.contract.bars import Bar
+from trader_sdk.contract.documents import JournalEvent, TradingMode
+from trader_sdk.contract.errors import EXIT_SIGINT, BrokerError, HaltedError
+from trader_sdk.live.booking import Sighting, booking
+from trader_sdk.live.clock import Tick
+from trader_sdk.live.config import LiveConfig
+from trader_sdk.live.events import Draft
+from trader_sdk.live.opening import Session
+from trader_sdk.live.report import BarLine, Summary, bar_fields, summarise
+from trader_sdk.live.rounds import RoundReport
+from trader_sdk.live.step import StepReport
+from trader_sdk.live.views import earliest
+from trader_sdk.live.worker import BrokerWorker
+from trader_sdk.orders import OrderEvent, OrderReport, OrderStatus
+from trader_sdk.risk import TradingState
+
+Say = Callable[[str, Mapping[str, Any]], None]
+
+RECONCILE_EVERY_SECONDS: Final = 60.0
+"""How often books and venue are compared on the wall clock."""
+MOST_TROUBLES: Final = 5
+"""Failed reads in a row after which the run ends."""
+_WIND_DOWN_TICKS: Final = 6
+
+
+class SessionLoop:
+    """Runs an open session.
+
+    Args:
+        session: Its parts.
+        config: Limits of the run.
+        broker: The venue, for cancels.
+        worker: The thread for broker calls.
+        say: Told what people and programs are told.
+    """
+
+    def __init__(
+        self, session: Session, config: LiveConfig, broker: port.BrokerPort, worker: BrokerWorker, say: Say
+    ) -> None:
+        self._session, self._config = session, config
+        self._broker, self._worker, self._say = broker, worker, say
+        self._is_local = session.mode is TradingMode.PAPER_LOCAL
+        self.stop = threading.Event()
+        self.halt = threading.Event()
+        self._troubles = 0
+        self._reconciled_at = time.monotonic()
+        ledger = session.journal.ledger
+        self._peak, self._told = ledger.equity, (ledger.orders_at_venue, ledger.totals.fills)
+
+    async def run(self, until: datetime | None) -> None:
+        """Trade until the market is over, the bar limit is reached, ``until`` has come, or ``stop`` is set."""
+        await self._on_bars(self._session.clock.now())
+        while not self._is_done(until):
+            tick = await self._session.clock.next(earliest((self._session.desk.next_due(), until)))
+            if tick.is_over:
+                break
+            await self._survive(tick)
+        if not self.stop.is_set():
+            await self._wind_down()
+
+    async def step(self, bars: Mapping[str, Sequence[Bar]]) -> StepReport:
+        """Book what happened, then decide on bars that the caller brings."""
+        now = self._session.clock.now()
+        await self._session.desk.refresh(now)
+        return await self._step(bars, now)
+
+    def _is_done(self, until: datetime | None) -> bool:
+        limit, done = self._config.bar_limit, self._session.journal.ledger.totals.bars
+        over = until is not None and self._session.clock.now() >= until
+        return self.stop.is_set() or over or (limit is not None and done >= limit)
+
+    async def _survive(self, tick: Tick) -> None:
+        """Do what a tick asks for; a venue that does not answer is asked again, a few times."""
+        try:
+            await self._on_tick(tick)
+        except BrokerError as error:
+            if error.evidence.get("kind") is port.RefusalKind.AUTH:
+                raise
+            self._troubles += 1
+            self._say("broker_trouble", {**error.to_dict(), "in_a_row": self._troubles})
+            if self._troubles >= MOST_TROUBLES:
+                raise
+            self._reconciled_at = -RECONCILE_EVERY_SECONDS
+            return
+        self._troubles = 0
+
+    async def _on_tick(self, tick: Tick) -> None:
+        if self.halt.is_set():
+            await self._become_halted("halt was called", tick.at)
+        await self._send(tick.at)
+        if tick.bars_due or not self._is_local:
+            # A replay stands still between bars: what happened meanwhile is read once, before the next decision.
+            await self._session.desk.refresh(tick.at)
+        if tick.bars_due:
+            await self._on_bars(tick.at)
+        is_due = time.monotonic() - self._reconciled_at >= RECONCILE_EVERY_SECONDS
+        if is_due and not self._is_local:
+            await self.reconcile()
+
+    async def _on_bars(self, now: datetime) -> None:
+        bars = await self._session.feed.closed(now)
+        if bars:
+            await self._step(bars, now)
+
+    async def _step(self, bars: Mapping[str, Sequence[Bar]], now: datetime) -> StepReport:
+        session, ledger = self._session, self._session.journal.ledger
+        began = time.perf_counter()
+        report = await session.step.run(bars, ledger, now)
+        decide_ms = (time.perf_counter() - began) * 1e3
+        await self._send(now)
+        told, self._told = self._told, (ledger.orders_at_venue, ledger.totals.fills)
+        self._peak = max(self._peak, ledger.equity)
+        line = BarLine(
+            number=ledger.totals.bars,
+            limit=self._config.bar_limit,
+            n_symbols=len(session.lines),
+            decide_ms=decide_ms,
+            late_seconds=(now - session.schedule.final_at(report.bar_at)).total_seconds(),
+            sent=self._told[0] - told[0],
+            fills=self._told[1] - told[1],
+            drawdown=1 - ledger.equity / self._peak if self._peak else Decimal(0),
+        )
+        self._say("bar_finished", bar_fields(report, line, ledger))
+        return report
+
+    async def _send(self, now: datetime) -> None:
+        if await self._session.desk.send_due(now):
+            await self.reconcile()
+
+    async def _wind_down(self) -> None:
+        """Let the last orders reach the venue, and in a replay their fills; no new decision is made."""
+        desk, ledger = self._session.desk, self._session.journal.ledger
+        for _ in range(_WIND_DOWN_TICKS):
+            waits = desk.next_due() is not None
+            if not waits and not (self._is_local and ledger.working):
+                return
+            tick = await self._session.clock.next(desk.next_due())
+            if tick.is_over or self.stop.is_set():
+                return
+            await desk.send_due(tick.at)
+            await desk.refresh(tick.at)
+
+    async def reconcile(self) -> RoundReport:
+        """Compare books and venue until a round changes nothing."""
+        report = await self._session.reconciler.run()
+        self._reconciled_at = time.monotonic()
+        return report
+
+    async def _become_halted(self, cause: str, at: datetime) -> None:
+        self.halt.clear()
+        body = {"state": TradingState.HALTED.value, "cause": cause}
+        self._session.desk.commit([Draft(JournalEvent.STATE_CHANGED, at, body)])
+        for record in self._session.journal.ledger.working:
+            if record.state.broker_order_id is not None:
+                await self._worker.call(partial(self._broker.cancel, record.state.broker_order_id))
+
+    async def end(self, exit_code: int) -> Summary:
+        """Bury what was never sent, compare books and venue a last time, and write how the run ended."""
+        session = self._session
+        journal = str(session.journal.path)
+        if session.journal.is_usable:
+            exit_code = await self._settle(exit_code)
+            summary = summarise(session.journal.ledger, journal, exit_code)
+            session.desk.commit([Draft(JournalEvent.RUN_FINISHED, session.clock.now(), summary.fields())])
+        return summarise(session.journal.ledger, journal, exit_code)
+
+    async def _settle(self, exit_code: int) -> int:
+        """Return the exit code after the last comparison with the venue."""
+        session = self._session
+        if exit_code not in (0, EXIT_SIGINT):
+            return exit_code
+        if self._is_local:
+            session.desk.commit(booking(session.journal.ledger, self._never_sent(session.clock.now())))
+        try:
+            await self.reconcile()
+        except (BrokerError, HaltedError) as error:
+            self._say("reconcile_failed", error.to_dict())
+            return exit_code or error.exit_code
+        return exit_code
+
+    def _never_sent(self, at: datetime) -> list[Sighting]:
+        working = self._session.journal.ledger.working
+        over = OrderReport(OrderEvent.NOT_FOUND, detail="not sent: the run ended")
+        waiting = [record.intent for record in working if record.state.status is OrderStatus.INTENT]
+        return [Sighting(intent.client_order_id, over, at) for intent in waiting]
