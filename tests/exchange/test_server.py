@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -280,6 +281,21 @@ def test_killed_exchange_comes_back_as_it_was(start_exchange: Starter, tmp_path:
         assert back.get("/_control/state", digest=1) == before
         reply = back.call("POST", "/v2/orders", json={**ORDER, "client_order_id": "kept"})
         assert reply.json()["message"] == "client_order_id must be unique"
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits of another process can be set on Linux only")
+def test_full_disk_stops_the_exchange_before_it_acknowledges(start_exchange: Starter, tmp_path: Path) -> None:
+    """The order is answered with an error, the process exits 8, and the rebuilt venue has never heard of it."""
+    folder = tmp_path / "run"
+    exchange = start_exchange(DAILY, folder=folder)
+    caller = Caller(exchange)
+    caller.call("POST", "/v2/orders", json={**ORDER, "client_order_id": "kept"})
+    size = (folder / "exchange-events.jsonl").stat().st_size
+    resource.prlimit(exchange.pid, resource.RLIMIT_FSIZE, (size + 10, size + 10))
+    assert caller.call("POST", "/v2/orders", json={**ORDER, "client_order_id": "lost"}).status_code >= 500
+    assert exchange.stop() == 8
+    with LocalExchange(folder) as again:
+        assert [order["client_order_id"] for order in Caller(again).get("/v2/orders")] == ["kept"]
 
 
 def test_folder_of_another_run_is_refused(start_exchange: Starter, tmp_path: Path) -> None:

@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trader_sdk.exchange.bars_query import BarsQuery, page, timeframe_seconds
-from trader_sdk.exchange.events import OrderChanged
+from trader_sdk.exchange.events import OrderChanged, Refused, Submit
 from trader_sdk.exchange.parse import Unreadable, parse_body, parse_order, parse_time
 from trader_sdk.exchange.testing import daily_bars, market_of, minute_bars, rising
 from trader_sdk.exchange.values import OrderType, Side, TimeInForce
@@ -117,6 +118,39 @@ def test_time_survives_the_wire(moment: datetime) -> None:
 def test_times_are_read_in_every_form_that_clients_send(text: str, at: int) -> None:
     """Dates, zones, nanoseconds, and the plus sign that a query string turned into a blank."""
     assert parse_time(text) == at
+
+
+WILD = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-5, 10**20),
+    st.floats(),
+    st.text(max_size=8),
+    st.sampled_from(["AAPL", "BTC/USD", "buy", "sell", "limit", "stop", "day", "gtc", "opg", "1e9", "0.0001", "1e-9"]),
+    st.lists(st.integers(), max_size=2),
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    changes=st.dictionaries(st.sampled_from([*BODY, "notional", "limit_price", "stop_price"]), WILD),
+    is_open=st.booleans(),
+)
+def test_any_body_is_booked_or_refused(
+    make_book: Callable[..., Book], changes: dict[str, Any], *, is_open: bool
+) -> None:
+    """Whatever a client sends, the answer is an order or a refusal, never a failure of the venue."""
+    book = make_book()
+    if is_open:
+        book.open(100)
+        book.next_bar(20_000, symbol="BTC/USD")
+    try:
+        request = parse_order(parse_body(json.dumps({**BODY, **changes}).encode()), default_id="made-up")
+    except Unreadable:
+        return
+    (first, *_) = book.step(Submit(request))
+    assert isinstance(first, OrderChanged | Refused)
+    assert order_json(first.order) if isinstance(first, OrderChanged) else first.rejection.body()
 
 
 def test_time_that_is_none_is_unreadable() -> None:

@@ -36,7 +36,7 @@ def account_routes(hub: Hub) -> list[Route]:
         route(hub, "GET", "/v2/account/configurations", get_configuration),
         route(hub, "GET", "/v2/account/portfolio/history", get_history),
         route(hub, "GET", "/v2/account/activities", get_activities),
-        route(hub, "GET", "/v2/account/activities/FILL", get_activities),
+        route(hub, "GET", "/v2/account/activities/{kind}", get_activities),
         route(hub, "GET", "/v2/clock", get_clock),
         route(hub, "GET", "/v2/calendar", get_calendar),
         route(hub, "GET", "/v2/assets", get_assets),
@@ -98,9 +98,10 @@ async def get_asset(hub: Hub, request: Request) -> Response:
 
 
 async def get_activities(hub: Hub, request: Request) -> Response:
-    """List fills by time; ``page_token`` is the id of the last row of the page before."""
+    """List fills by time, there is no other activity; ``page_token`` is the id of the last row of the page before."""
     query = request.query_params
-    if query.get("activity_types") not in (None, "", "FILL"):
+    kinds = request.path_params.get("kind") or query.get("activity_types") or "FILL"
+    if "FILL" not in kinds.split(","):
         return JSONResponse([])
     size = whole_number(request, "page_size", _MOST_ACTIVITIES, most=_MOST_ACTIVITIES)
     fills = _fills_between(hub, request)

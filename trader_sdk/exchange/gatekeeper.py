@@ -13,7 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from trader_sdk.exchange.faults import Faults
+from trader_sdk.exchange.hub import Hub
 from trader_sdk.exchange.rejections import UNAUTHORIZED
 
 MAX_BODY_BYTES: Final = 64 * 1024
@@ -90,11 +90,11 @@ class RateLimit:
 class Gatekeeper:
     """ASGI middleware: refuses early, else hands on through the fault seam."""
 
-    def __init__(self, app: ASGIApp, *, keys: Keys, limit: RateLimit, faults: Faults) -> None:
+    def __init__(self, app: ASGIApp, *, keys: Keys, limit: RateLimit, hub: Hub) -> None:
         self._app = app
         self._keys = keys
         self._limit = limit
-        self._faults = faults
+        self._hub = hub
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection; only HTTP is judged here, streams authenticate in their own protocol."""
@@ -109,9 +109,11 @@ class Gatekeeper:
         elif is_ours:
             await self._app(scope, receive, send)
         else:
-            await self._faults.http(self._app, scope, receive, send)
+            await self._hub.faults.http(self._app, scope, receive, send)
 
     def _refusal(self, headers: Headers, *, is_ours: bool) -> JSONResponse | None:
+        if self._hub.has_failed:
+            return JSONResponse({"message": "the exchange has failed"}, 503)
         if not self._keys.in_headers(headers):
             return JSONResponse({"code": UNAUTHORIZED, "message": "unauthorized."}, 401)
         if not is_ours and not self._limit.take():

@@ -24,7 +24,10 @@ class Hub:
     Args:
         venue: The venue.
         faults: What to spoil on the way out.
-        on_fatal: Told when the log could not be written; the process must then end.
+        on_fatal: Told when a command failed half-way, as on a full disk; the process must then end.
+
+    Attributes:
+        has_failed: Whether that happened; nothing may be answered then.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class Hub:
         self.faults: Faults = NoFaults() if faults is None else faults
         self.moved = asyncio.Condition()
         self.speed_seconds = venue.setup.speed_seconds
+        self.has_failed = False
         self._on_fatal = on_fatal
         self._trade_sinks: set[Sink] = set()
         self._bar_sinks: set[Callable[[Bar], None]] = set()
@@ -69,12 +73,7 @@ class Hub:
 
     def _published(self, act: Callable[[], Outcome]) -> Outcome:
         marks = dict(self.state.marks)
-        try:
-            outcome = act()
-        except StorageError:
-            if self._on_fatal is not None:
-                self._on_fatal()
-            raise
+        outcome = self._logged(act)
         for event in outcome.events:
             if isinstance(event, OrderChanged):
                 self._publish_order(event)
@@ -83,6 +82,23 @@ class Hub:
                 self._call(self._mark_sinks, symbol)
         for bar in outcome.released:
             self._call(self._bar_sinks, bar)
+        return outcome
+
+    def _logged(self, act: Callable[[], Outcome]) -> Outcome:
+        """Return what a command did once the log has it.
+
+        Whatever goes wrong here leaves a state in memory that the log does not tell of, so the venue must not answer
+        anybody any more; the next process rebuilds from the log.
+        """
+        if self.has_failed:
+            raise StorageError("STORAGE", "the exchange has failed and is about to end", where="exchange")
+        self.has_failed = True
+        try:
+            outcome = act()
+            self.has_failed = False
+        finally:
+            if self.has_failed and self._on_fatal is not None:
+                self._on_fatal()
         return outcome
 
     def _publish_order(self, event: OrderChanged) -> None:

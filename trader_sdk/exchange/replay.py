@@ -68,6 +68,7 @@ class Replay:
         self.market = market
         self.start_ns = start_ns
         self._participation = participation
+        self._kept: tuple[int, Instant] | None = None
         self._first: Mapping[str, int] = {
             symbol: int(np.searchsorted(track.bars.t, start_ns)) for symbol, track in market.tracks.items()
         }
@@ -110,7 +111,12 @@ class Replay:
         return int(self._times[index]) if index < len(self._times) else None
 
     def instant(self, index: int) -> Instant:
-        """Return what happens at instant ``index``."""
+        """Return what happens at instant ``index``; the last answer is kept, as it is asked before and when due."""
+        if self._kept is None or self._kept[0] != index:
+            self._kept = (index, self._make_instant(index))
+        return self._kept[1]
+
+    def _make_instant(self, index: int) -> Instant:
         at = int(self._times[index])
         closing = self._session_with(at, closes=True)
         opening = self._session_with(at, closes=False)

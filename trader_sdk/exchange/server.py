@@ -27,7 +27,6 @@ from trader_sdk.exchange.account_api import account_routes
 from trader_sdk.exchange.config import LOCK_FILE, LOG_FILE, MARKET_FILE, ExchangeSetup
 from trader_sdk.exchange.control_api import announce, control_routes
 from trader_sdk.exchange.data_api import data_routes
-from trader_sdk.exchange.faults import Faults
 from trader_sdk.exchange.gatekeeper import Gatekeeper, Keys, RateLimit
 from trader_sdk.exchange.hub import Hub
 from trader_sdk.exchange.log import EventLog
@@ -40,16 +39,13 @@ _LOCK_SECONDS: Final = 10.0
 _STORAGE_EXIT: Final = 8
 
 
-def build_app(
-    hub: Hub, *, stop: Callable[[], None], on_start: Callable[[], None], faults: Faults | None = None
-) -> ASGIApp:
+def build_app(hub: Hub, *, stop: Callable[[], None], on_start: Callable[[], None]) -> ASGIApp:
     """Return the ASGI application over a venue.
 
     Args:
         hub: The venue.
         stop: Ends the process in good order.
         on_start: Called once when the application is ready to serve.
-        faults: What to spoil; nothing by default.
     """
     setup = hub.venue.setup
     keys = Keys(setup.key.get_secret_value(), setup.secret.get_secret_value())
@@ -76,7 +72,7 @@ def build_app(
         exception_handlers={HTTPException: _unknown_endpoint},
         lifespan=lifespan,
     )
-    return Gatekeeper(app, keys=keys, limit=_rate_limit(hub), faults=hub.faults if faults is None else faults)
+    return Gatekeeper(app, keys=keys, limit=_rate_limit(hub), hub=hub)
 
 
 def _rate_limit(hub: Hub) -> RateLimit:
