@@ -19,12 +19,13 @@ from networks import ActorCritic, observations, seeded
 from torch import nn
 
 HERE = Path(__file__).parent
-COUNT = 6
+COUNT = 12
 NAMES = {
     3: ("HOLD", "BUY", "SELL"),
     7: ("HOLD", "BUY_25%", "BUY_50%", "BUY_75%", "SELL_25%", "SELL_50%", "SELL_75%"),
 }
 SHAPES = {"2.3.0": (53, 3), "2.4.0": (56, 3), "2.5.0": (56, 3), "2.6.0": (56, 3), "2.7.0": (59, 7)}
+SEEDS = {"2.3.0": 3, "2.4.0": 13, "2.5.0": 51, "2.6.0": 55, "2.7.0": 5}  # chosen so that many actions occur
 MINIMUM = {"2.3.0": "2.3.0", "2.4.0": "2.4.0", "2.5.0": "2.4.0", "2.6.0": "2.4.0", "2.7.0": "2.7.0"}
 
 
@@ -87,8 +88,8 @@ def policy_of(
 def released() -> list[Case]:
     """Return one golden a released version."""
     cases = []
-    for seed, version in enumerate(SHAPES, start=230):
-        network = policy_of(version, (8, 8), seed=seed)
+    for version in SHAPES:
+        network = policy_of(version, (8, 8), seed=SEEDS[version])
         cases.append(
             Case(
                 name=version,

@@ -90,7 +90,8 @@ def seeded(network: nn.Module, seed: int) -> nn.Module:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in network.parameters():
-            scale = 1.5 / parameter.shape[-1] ** 0.5
+            # Wide weights and small biases, so that the observation decides and not the bias.
+            scale = 4.0 / parameter.shape[1] ** 0.5 if parameter.ndim == 2 else 0.1
             parameter.copy_(torch.empty_like(parameter).uniform_(-scale, scale, generator=generator))
     return network
 

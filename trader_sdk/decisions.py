@@ -45,7 +45,10 @@ def as_float32(values: Any, what: str) -> Floats:
     Raises:
         ActionError: E405 for other types, NaN, infinity, or a value beyond float32.
     """
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise ActionError("E405", f"{what} is no array", where=what, found=f"a {type(values).__name__}") from error
     if array.dtype not in (np.float32, np.float64):
         raise ActionError("E405", f"{what} must be float32", where=what, expected="float32", found=str(array.dtype))
     with np.errstate(over="ignore"):

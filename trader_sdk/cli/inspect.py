@@ -34,12 +34,12 @@ def _inspect_one(file: Path, out: Output) -> list[SdkError]:
     try:
         raw = read_checkpoint(file)
     except SdkError as error:
-        out.event("file_unreadable", f"{file}: {error}", path=str(file), error=error.to_dict())
+        out.event("file_unreadable", f"{file}: {printable(str(error))}", path=str(file), error=error.to_dict())
         return [error]
     facts, findings, errors = _judge(raw)
     description = {**_description(raw), **facts}
-    tensors = {name: f"{tensor.dtype} {tuple(tensor.shape)}" for name, tensor in raw.tensors.items()}
-    fields = {name: shorten(value) for name, value in raw.metadata.items()}
+    tensors = {shorten(name): f"{tensor.dtype} {tuple(tensor.shape)}" for name, tensor in raw.tensors.items()}
+    fields = {shorten(name): shorten(value) for name, value in raw.metadata.items()}
     out.event("file_described", None, **description, tensors=tensors, metadata=fields)
     if not out.json_lines:
         out.table("file", str(file), ("what", "value"), list(description.items()))
@@ -89,18 +89,22 @@ def show_findings(out: Output, file: Path, findings: list[Finding]) -> None:
         out.event("findings_absent", "no findings", path=str(file))
         return
     columns = ("code", "class", "where", "expected", "actual", "remedy")
-    rows = [(f.code, f.severity.value, f.where, f.expected, f.actual, f.remedy) for f in findings]
+    rows = [(f.code, f.severity.value, *map(printable, (f.where, f.expected, f.actual)), f.remedy) for f in findings]
     out.table("findings", "Findings", columns, rows)
 
 
 def shorten(value: Any) -> str:
-    """Return a field's value on one line; arrays as type and shape, control characters escaped."""
+    """Return a field's value on one line; arrays as type and shape."""
     import numpy as np
 
     if isinstance(value, np.ndarray):
         return f"{value.dtype} {value.shape}"
     if isinstance(value, dict) and any(isinstance(item, np.ndarray) for item in value.values()):
         return ", ".join(f"{name}: {shorten(item)}" for name, item in value.items())
-    text = value if isinstance(value, str) else repr(value)
-    printable = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
-    return printable if len(printable) <= _SHOWN_CHARACTERS else f"{printable[:_SHOWN_CHARACTERS]}..."
+    text = printable(value if isinstance(value, str) else repr(value))
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
+
+
+def printable(text: str) -> str:
+    """Return text from a file with control characters escaped, so that it cannot command a terminal."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
