@@ -43,7 +43,7 @@ def backtest(
     if html is not None:
         from trader_sdk.cli.backtest_page import page
 
-        html.write_text(page(model.name, result), "utf-8")
+        html.write_text(page(short_name(model), result), "utf-8")
         out.event("page_written", f"page written to {html}", path=str(html))
     out.close()
 
@@ -53,7 +53,7 @@ def text_lines(model: Path, result: BacktestResult) -> list[str]:
     facts = result.to_dict()
     counts = ", ".join(f"{name} {count}" for name, count in result.action_counts.items() if count)
     return [
-        f"{model.name} on {facts['bars']} {facts['data_kind']} {facts['symbol']} {facts['timeframe']} bars, "
+        f"{short_name(model)} on {facts['bars']} {facts['data_kind']} {facts['symbol']} {facts['timeframe']} bars, "
         f"{facts['start'][:10]} to {facts['end'][:10]}" + (" - IN SAMPLE: proves nothing" if result.in_sample else ""),
         f"net return    {result.net_return:+.2%} (mean position {facts['mean_position']:.1%} of equity, cap 20%)",
         f"buy and hold  {result.buy_and_hold:+.2%} (all equity)",
@@ -61,6 +61,16 @@ def text_lines(model: Path, result: BacktestResult) -> list[str]:
         f"trades        {result.n_trades}, costs {result.cost_total:.3%} of equity ({result.costs.id})",
         f"decisions     {counts}",
     ]
+
+
+def short_name(model: Path) -> str:
+    """Return a file's name; a digest for a name is cut to what a person compares.
+
+    Example:
+        >>> short_name(Path("8d842c816b6938eb20bb60b7cd0437b664d5274fe70f7c7283184293d9aaec1e.safetensors"))
+        '8d842c816b69.safetensors'
+    """
+    return model.name if len(model.stem) < 40 else f"{model.stem[:12]}{model.suffix}"
 
 
 def _run(

@@ -88,7 +88,7 @@ def chart(result: BacktestResult) -> str:
 def _grid_line(level: float, low: float, high: float) -> str:
     y = _y(level, low, high)
     line = f'<line class="grid" x1="{MARGIN}" x2="{WIDTH}" y1="{y:.1f}" y2="{y:.1f}"/>'
-    return f'{line}<text x="0" y="{y + 4:.1f}">{level:.0%}</text>'
+    return f'{line}<text x="0" y="{y + 4:.1f}">{level:.1%}</text>'
 
 
 def _line(values: Floats, low: float, high: float) -> str:
