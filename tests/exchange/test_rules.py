@@ -90,6 +90,16 @@ def test_canceled_order_gives_its_buying_power_back(make_book: Callable[..., Boo
     assert funds(book.state).buying_power == 100_000
 
 
+def test_reducing_order_takes_no_buying_power(make_book: Callable[..., Book]) -> None:
+    """Somebody who is fully invested can still sell, and a resting stop leaves the rest of the cash free."""
+    book = make_book(multiplier=Decimal(1))
+    book.send(qty=900)
+    book.open(100)
+    before = funds(book.state).buying_power
+    book.send("sell", 900, type="stop", stop_price="90")
+    assert funds(book.state).buying_power == before
+
+
 def test_resting_stop_holds_the_shares(book: Book) -> None:
     """A second sell of held shares is refused with available, existing and held quantities."""
     book.send(qty=10)
