@@ -9,12 +9,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Final, NoReturn, overload
+from typing import Any, Final, NamedTuple, NoReturn, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trader_sdk.checkpoint.pins import read_pins
 from trader_sdk.checkpoint.policy import policy_layers, policy_sha256
 from trader_sdk.checkpoint.reader import Backend, RawCheckpoint, read_checkpoint
 from trader_sdk.contract.compatibility import CompatReport, Mode, Pin, check_compatibility, enforce
@@ -53,8 +52,7 @@ class _Loaded:
         return policy_sha256(self.policy.layers)
 
 
-@dataclass(frozen=True, slots=True)
-class _Options:
+class _Options(NamedTuple):
     trader_version: str | None = None
     expected_sha256: str | None = None
     symbol: str | None = None
@@ -254,7 +252,11 @@ def _load(path: str | os.PathLike[str], mode: Mode, options: _Options) -> _Loade
 def _pins(pins: str | os.PathLike[str] | Sequence[Pin] | None) -> Sequence[Pin]:
     if pins is None:
         return ()
-    return read_pins(pins) if isinstance(pins, str | os.PathLike) else pins
+    if not isinstance(pins, str | os.PathLike):
+        return pins
+    from trader_sdk.checkpoint.pins import read_pins
+
+    return read_pins(pins)
 
 
 def _with_activation(detection: Detection, stated: str | None) -> Detection:

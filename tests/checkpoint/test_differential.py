@@ -58,6 +58,7 @@ def _torch_reads(path: Path) -> Any:
         return None
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")  # torch says it of protocol 4, which is the case
 def test_every_golden_that_torch_reads_safely_is_read_equally() -> None:
     """Fields, tensors and optimizer state of the goldens agree with torch.load(weights_only=True)."""
     compared = 0

@@ -7,7 +7,7 @@ import hashlib
 import os
 import stat
 import threading
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,8 +18,7 @@ from trader_sdk.contract.errors import CheckpointError
 _CHUNK = 4 * MIB
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """A private copy of a file's bytes and their digest.
 
     Attributes:

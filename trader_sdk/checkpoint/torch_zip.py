@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from trader_sdk.checkpoint.faults import too_large, unreadable
 from trader_sdk.checkpoint.limits import MAX_PARAMETERS, MAX_PICKLE_BYTES
@@ -17,8 +16,7 @@ from trader_sdk.contract.errors import Finding
 _FORMAT_VERSIONS = frozenset("123456789")
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
+class Contents(NamedTuple):
     """What a container held: plain fields, the policy's tensors, and what was lost or odd."""
 
     fields: dict[str, Any]

@@ -11,8 +11,8 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 from trader_sdk.checkpoint.faults import too_large, unreadable, unsafe
 from trader_sdk.checkpoint.formats import name_zip
@@ -29,8 +29,7 @@ _DESCRIPTOR_FLAG = 0x0008
 _ALLOWED_FLAGS = 0x0800 | _DESCRIPTOR_FLAG | 0x0006  # UTF-8 names, data descriptor, deflate level
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One record: where its bytes lie, and what they must hash to."""
 
     name: str
@@ -41,8 +40,7 @@ class Record:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Archive:
+class Archive(NamedTuple):
     """Records by their name below the one root folder."""
 
     data: memoryview
@@ -72,16 +70,14 @@ class Archive:
         return content
 
 
-@dataclass(frozen=True, slots=True)
-class _End:
+class _End(NamedTuple):
     entries: int
     size: int
     offset: int
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Central:
+class _Central(NamedTuple):
     name: bytes
     flags: int
     method: int
