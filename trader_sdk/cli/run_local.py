@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Final
 
@@ -189,12 +187,9 @@ def _archive(config: LiveConfig, folder: RunFolder, say: Say) -> Path:
     """Return the archive to read: the one that was named, or the run's working copy of the demo."""
     if config.archive is not None:
         return Path(config.archive).expanduser()
-    copy = folder.path / ARCHIVE_FOLDER
-    if not copy.exists():
-        with as_file(files("trader_sdk") / "demo" / "archive") as packaged:
-            if not packaged.is_dir():
-                raise ArchiveError("E608", "this build holds no demo archive", where=str(packaged))
-            shutil.copytree(packaged, copy)
+    from trader_sdk.demo import copy_working_archive
+
+    copy = copy_working_archive(folder.path / ARCHIVE_FOLDER)
     say("demo_archive", {"path": str(copy), "overrides": _lift_reviews(copy)})
     return copy
 

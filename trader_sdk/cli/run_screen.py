@@ -38,6 +38,7 @@ class RunScreen:
             if name == "gate_row":
                 self._rows.append(fields)
             elif name in ("run_started", "run_refused"):
+                self._output.run_id = fields.get("run_id", self._output.run_id)
                 self._show_gate()
             text = _TEXTS.get(name, _nothing)(fields)
             self._output.event(name, text, **{key: value for key, value in fields.items() if key != "run_id"})

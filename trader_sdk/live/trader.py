@@ -207,6 +207,7 @@ class LiveTrader:
         facts = session.journal.ledger.facts
         return {
             **{name: facts.get(name) for name in ("sdk_version", "mode", "timeframe", "symbols", "replay_from")},
+            "run_id": session.folder.run_id,
             "account": f"...{session.account.number[-4:]}",
             "equity": cents(session.account.equity),
             "state_folder": str(session.folder.path),
