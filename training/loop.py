@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from trader_sdk.archive.gate import best_index
-from trader_sdk.contract.errors import InvariantViolated
+from trader_sdk.contract.errors import ConfigError, InvariantViolated
 from training.checkpoints import CheckpointKeeper
 from training.config import TrainConfig
 from training.env import TradingEnvs
@@ -219,9 +219,15 @@ def explained_variance(rollout: Rollout, batch: Batch) -> float:
 
 
 def pick_device(name: str) -> torch.device:
-    """Return the device called ``name``; ``auto`` is the best one that is there."""
-    if name != "auto":
-        return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    """Return the device called ``name``; ``auto`` is the best one that is there.
+
+    Raises:
+        ConfigError: This machine, or this build of torch, has no such device: nothing falls back silently.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind, available in there.items() if available))
+    if not there.get(name.partition(":")[0], False):
+        names = ", ".join(["auto", *(kind for kind, available in there.items() if available)])
+        raise ConfigError("CONFIG", "no such device here", where="device", expected=names, found=name)
+    return torch.device(name)

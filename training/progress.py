@@ -86,6 +86,9 @@ class Lines:
         """Say it."""
         self._write(text)
 
+    def close(self) -> None:
+        """Leave the stream as it is."""
+
     def _write(self, line: str) -> None:
         self._stream.write(line + "\n")
         self._stream.flush()
@@ -115,15 +118,12 @@ class Bar:
         self._progress.start()
         self._progress.console.print(started_line(facts))
         self._task = self._progress.add_task("training", total=facts["num_updates"], pace="")
-        self._num_updates = facts["num_updates"]
 
     def advanced(self, facts: dict[str, Any]) -> None:
         """Move the bar."""
         rate = facts.get("steps_per_second")
         pace = f"{rate:,.0f} steps/s" if rate else ""
         self._progress.update(self._task, completed=facts["update"], pace=pace)
-        if facts["update"] == self._num_updates:
-            self._progress.stop()
 
     def validated(self, facts: dict[str, Any]) -> None:
         """Print the validation above the bar."""
@@ -132,3 +132,7 @@ class Bar:
     def noticed(self, text: str) -> None:
         """Print it above the bar."""
         self._progress.console.print(text)
+
+    def close(self) -> None:
+        """Give the terminal back."""
+        self._progress.stop()

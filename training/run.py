@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import torch
 
 from trader_sdk.archive.blocks import Blocks
 from trader_sdk.archive.gate import assess_model_quality
+from trader_sdk.archive.manager import ArchivedRun, TrainingArchiveManager
 from trader_sdk.archive.policy import ModelGatingConfig
 from trader_sdk.contract.bars import Bars
 from trader_sdk.contract.costs import cost_model
 from trader_sdk.contract.documents import Summary
-from trader_sdk.contract.errors import StorageError, UsageError
+from trader_sdk.contract.errors import SdkError, StorageError, UsageError
 from trader_sdk.contract.spec import MODEL_SPECS
 from trader_sdk.features import Ohlcv53Provider, build_schema
 from training.checkpoints import CheckpointKeeper
@@ -29,9 +31,6 @@ from training.market import Market, blocks_of
 from training.run_log import MetricsLog, Reporter, Silent
 from training.summary import GateOpening, Provenance, RunFacts, build_summary, checkpoint_stamp
 from training.validation import Validator, dense_policy
-
-if TYPE_CHECKING:
-    from trader_sdk.archive.manager import ArchivedRun
 
 CONFIG_FILE: Final = "config.json"
 SUMMARY_FILE: Final = "summary.json"
@@ -90,20 +89,15 @@ def train(
         KeyboardInterrupt: After a checkpoint was written and the log was closed.
         UsageError: ``out`` holds something already.
     """
-    watcher = reporter or Silent()
     _claim(out)
     torch.manual_seed(config.seed)
     run = _prepare(bars, config, source=source, label=label)
-    _write(out / CONFIG_FILE, json.dumps({"config": config.model_dump(mode="json"), **run.facts.as_plain()}, indent=2))
-    watcher.started({"num_updates": config.num_updates, "blocks": run.sizes, **run.facts.as_plain()})
-    with MetricsLog(out) as log:
+    plain = run.facts.as_plain()
+    _write(out / CONFIG_FILE, json.dumps({"config": config.model_dump(mode="json"), **plain}, indent=2))
+    with closing(reporter or Silent()) as watcher, MetricsLog(out) as log:
+        watcher.started({"num_updates": config.num_updates, "blocks": run.sizes, **plain})
         trainer = _trainer(run, config, out, log, watcher)
-        try:
-            trainer.run()
-        except KeyboardInterrupt:
-            trainer.write_checkpoint(trainer.env_step // config.batch_size, {})
-            log.write("run_finished", outcome=Outcome.ABORTED.value, env_step=trainer.env_step)
-            raise
+        _train_to_the_end(trainer, log)
         gate = _open_gate(run, config, trainer, gating, n_trials)
         log.write("gate_opened", n_trials=n_trials, **gate.as_plain())
         log.write("run_finished", outcome=Outcome.BUDGET_SPENT.value, env_step=trainer.env_step)
@@ -111,10 +105,20 @@ def train(
     _write(out / SUMMARY_FILE, summary.model_dump_json(by_alias=True, indent=2))
     archived = None
     if archive is not None:
-        from trader_sdk.archive.manager import TrainingArchiveManager
-
         archived = TrainingArchiveManager(archive, gating).archive_training_run(out / SUMMARY_FILE)
     return TrainResult(Outcome.BUDGET_SPENT, out, summary, archived)
+
+
+def _train_to_the_end(trainer: Trainer, log: MetricsLog) -> None:
+    try:
+        trainer.run()
+    except KeyboardInterrupt:
+        trainer.write_checkpoint(trainer.env_step // trainer.config.batch_size, {})
+        log.write("run_finished", outcome=Outcome.ABORTED.value, env_step=trainer.env_step)
+        raise
+    except SdkError as error:
+        log.write("run_finished", outcome=Outcome.ABORTED.value, env_step=trainer.env_step, error=error.to_dict())
+        raise
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,9 @@ class Reporter(Protocol):
     def noticed(self, text: str) -> None:
         """Hear of something a person should know, as a recovery."""
 
+    def close(self) -> None:
+        """Hear that nothing more will come, whatever the reason."""
+
 
 class Silent:
     """Report to nobody."""
@@ -40,6 +43,9 @@ class Silent:
         """Do nothing."""
 
     def noticed(self, text: str) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
         """Do nothing."""
 
 

@@ -195,7 +195,9 @@ def test_diverging_run_recovers_three_times_and_then_stops(small_bars: Bars, tmp
     with pytest.raises(InvariantViolated) as caught:
         train(small_bars, config, out=out, source="planted")
     assert caught.value.evidence["inv"] in ("INV-TRAIN-005p", "INV-TRAIN-007")
-    recoveries = [fact for fact in read_metrics(out) if fact["event"] == "recovery"]
+    facts = list(read_metrics(out))
+    recoveries = [fact for fact in facts if fact["event"] == "recovery"]
+    assert (facts[-1]["outcome"], facts[-1]["error"]["code"]) == ("ABORTED", "E900")
     assert len(recoveries) == 3
     assert all(fact["inv"] in ("INV-TRAIN-005p", "INV-TRAIN-007") for fact in recoveries)
 

@@ -38,6 +38,7 @@ def test_run_trains_on_real_bars_archives_them_and_says_what_the_gate_thought(
         [*RUN, "--hidden", "wide"],
         [*RUN, "--until", "soon"],
         [*RUN, "--unknown-flag"],
+        [*RUN, "--device", "abacus"],
         [*RUN[:6], "7Min"],
         ["run", "--symbol", "AAPL", "--timeframe", "1Day"],
         [*RUN, "--gate", "no-such-file.toml"],
@@ -51,7 +52,7 @@ def test_run_refuses_bad_arguments_with_one_line_and_exit_2(
     monkeypatch.chdir(tmp_path)
     assert run_app(arguments) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
-    assert not list(tmp_path.rglob("metrics.jsonl"))
+    assert not list(tmp_path.rglob("u*.pt"))
 
 
 @pytest.mark.parametrize("version", sorted(MODEL_SPECS))
