@@ -238,6 +238,11 @@ def _bombs() -> Iterator[Hostile]:
     )
     many = [("a/data.pkl", checkpoint()), *((f"a/data/{i}", b"") for i in range(4097))]
     yield Hostile("bomb-records", packed(many), "E107")
+    claimed = packed([("a/data.pkl", checkpoint()), *((f"a/data/{i}", b"") for i in range(3))])
+    for at in [i for i in range(len(claimed)) if claimed[i : i + 4] == b"PK\x01\x02"][1:]:
+        claimed = claimed[: at + 20] + struct.pack("<II", 500 << 20, 500 << 20) + claimed[at + 28 :]
+    yield Hostile("bomb-claimed-sizes", claimed, "E107")
+    yield Hostile("bomb-pickle", packed([("a/data.pkl", b"\x80\x02" + b"N" * (5 << 20)), ("a/version", b"3")]), "E107")
     huge = tensor(of=storage(numel=1 << 40), shape=counts(1 << 20, 1 << 20), stride=counts(1 << 20, 1))
     yield Hostile("bomb-tensor", container(checkpoint(policy=huge)), "E107")
 
@@ -295,9 +300,37 @@ def _zips() -> Iterator[Hostile]:
     for name in ("../a", "/etc/a", "a/../../b", "C:/a", "a\\..\\b"):
         yield Hostile(f"zip-path-{name}", packed([*records, (name, b"")]), "E102")
     yield Hostile("zip-name-control", packed([*records, ("a/\x1b[2J", b"")]), "E101")
+    yield Hostile("zip-name-not-utf8", _edited(good, _everywhere(b"byteorder", b"byte\xffrder")), "E101")
+    yield Hostile("zip-bytes-before-directory", _gap_before_directory(), "E101")
+    yield Hostile("zip-deflate-short", _deflate_lies(-1), "E101")
+    yield Hostile("zip-deflate-long", _deflate_lies(1), "E101")
     yield Hostile("zip-overlap", _overlapping(), "E101")
     yield Hostile("zip-deflate-damaged", _deflate_damaged(), "E101")
     yield Hostile("zip-empty", packed([]), "E101")
+
+
+def _everywhere(old: bytes, new: bytes) -> Callable[[bytearray], None]:
+    def edit(data: bytearray) -> None:
+        data[:] = bytes(data).replace(old, new)
+
+    return edit
+
+
+def _gap_before_directory() -> bytes:
+    good = container(checkpoint())
+    at = good.index(b"PK\x01\x02")
+    end = bytearray(good[at:])
+    offset = len(end) - 6
+    end[offset : offset + 4] = struct.pack("<I", at + 7)
+    return good[:at] + b"payload" + bytes(end)
+
+
+def _deflate_lies(difference: int) -> bytes:
+    # The declared size of the pickle differs from what its stream holds, in both headers.
+    pickle = checkpoint()
+    good = packed([("a/data.pkl", pickle), ("a/data/0", b"\0" * 24), ("a/version", b"3")], zipfile.ZIP_DEFLATED)
+    lie = struct.pack("<I", len(pickle) + difference)
+    return _edited(_edited(good, _poke(b"PK\x03\x04", 22, lie)), _poke(b"PK\x01\x02", 24, lie))
 
 
 def _overlapping() -> bytes:

@@ -1,6 +1,7 @@
 """Policy-only artefacts: the same policy in every container, readable by the containers' own libraries."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,29 @@ def test_artefact_of_an_unknown_model_is_refused(tmp_path: Path, golden: Callabl
     with pytest.raises(SdkError, match="E204"):
         write_policy_safetensors(tmp_path / "p", read_checkpoint(golden("legacy/no-metadata-1000-3")))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_field_that_is_no_plain_data_is_refused(
+    tmp_path: Path, golden: Callable[[str], Path], write: Callable[..., object]
+) -> None:
+    """Bytes in a lineage cannot be written as JSON, nor by hand: typed, and nothing is left behind."""
+    raw = read_checkpoint(golden("2.7.0"))
+    stained = replace(raw, metadata={**raw.metadata, "lineage": {"digest": b"raw"}})
+    with pytest.raises(SdkError, match="no plain data"):
+        write(tmp_path / "p", stained)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_artefact_keeps_numbers_of_every_kind(
+    tmp_path: Path, golden: Callable[[str], Path], write: Callable[..., object]
+) -> None:
+    """Floats, large and negative integers, None, lists and nested mappings come back as they were."""
+    raw = read_checkpoint(golden("2.7.0"))
+    lineage = {"reward": 0.1, "seed": -(2**40), "parent": None, "flags": [True, False, []], "nested": {"a": {}}}
+    write(tmp_path / "p", replace(raw, metadata={**raw.metadata, "lineage": lineage}))
+    assert read_checkpoint(tmp_path / "p").metadata["lineage"] == lineage
 
 
 def test_policy_digest_is_over_layers_in_order() -> None:

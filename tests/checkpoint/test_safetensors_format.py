@@ -101,6 +101,20 @@ def test_foreign_metadata_is_noted() -> None:
     assert [(note.code, note.where) for note in contents.notes] == [("W109", "__metadata__.author")]
 
 
+@pytest.mark.parametrize(
+    ("header", "code"),
+    [
+        (b" " * ((4 << 20) + 1), "E107"),
+        ({"w": {"dtype": "F32", "shape": [8000, 8001], "data_offsets": [0, 4 * 8000 * 8001]}}, "E107"),
+        ({f"w{i}": {"dtype": "F16", "shape": [1], "data_offsets": [2 * i, 2 * i + 2]} for i in range(4)}, "loads"),
+        ({f"golden_probe.{name}": {**ENTRY} for name in ("logits",)}, "E101"),
+    ],
+)
+def test_header_within_and_beyond_the_limits(header: Any, code: str) -> None:
+    """Sizes that are only claimed are refused before anything is allocated; a file of probes alone is no policy."""
+    assert _outcome(_file(header)).replace("contents", "loads") == code
+
+
 def test_thousands_of_tensors_are_refused() -> None:
     """A header of 40,000 tiny tensors is no policy."""
     header = {f"w{i}": {"dtype": "F32", "shape": [1], "data_offsets": [4 * i, 4 * i + 4]} for i in range(5000)}

@@ -94,6 +94,17 @@ def test_source_refuses_a_file_that_changes_while_it_is_read(
     assert _refusal(path).message == message
 
 
+def test_source_names_the_systems_reason_when_reading_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that fails while reading is typed like one that fails when opening."""
+
+    def refuse(*_arguments: object) -> int:
+        raise OSError(5, os.strerror(5))
+
+    (tmp_path / "f").write_bytes(b"x")
+    monkeypatch.setattr(source.os, "readv", refuse)
+    assert "EIO" in str(_refusal(tmp_path / "f").found)
+
+
 def test_source_compares_the_digest_before_parsing(tmp_path: Path) -> None:
     """Bytes that are no checkpoint at all are refused for their digest first."""
     (tmp_path / "f").write_bytes(b"garbage")

@@ -3,9 +3,11 @@
 import inspect
 import io
 import os
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ import torch
 from torch import nn
 
 from trader_sdk import NativeModelWrapper, SdkError, save
-from trader_sdk.checkpoint import files, read_checkpoint
+from trader_sdk.checkpoint import files, read_checkpoint, writer
 from trader_sdk.contract.errors import StorageError
 
 
@@ -257,6 +259,83 @@ def test_torch_backend_gives_typed_errors(tmp_path: Path, content: bytes) -> Non
     with pytest.raises(SdkError) as caught:
         read_checkpoint(tmp_path / "f", backend="torch")
     assert caught.value.code == "E101"
+
+
+@pytest.mark.parametrize(
+    ("installed", "message"), [(None, "not installed"), (SimpleNamespace(__version__="2.9.1"), "too old")]
+)
+def test_torch_backend_needs_a_torch_that_reads_safely(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: Policy, installed: object, message: str
+) -> None:
+    """No torch, or one with published holes: a typed error that says so."""
+    path = save(tmp_path / "m.pt", policy=policy).path
+    monkeypatch.setitem(sys.modules, "torch", installed)
+    with pytest.raises(SdkError, match=message):
+        read_checkpoint(path, backend="torch")
+
+
+@pytest.mark.parametrize("content", [[1], {"config": 1}, {"policy_state_dict": {"w": 1}}])
+def test_torch_backend_refuses_what_is_no_checkpoint(tmp_path: Path, content: object) -> None:
+    """A list, a mapping without a policy, a policy of numbers."""
+    torch.save(content, tmp_path / "f")
+    with pytest.raises(SdkError) as caught:
+        read_checkpoint(tmp_path / "f", backend="torch")
+    assert caught.value.code == "E101"
+
+
+def test_torch_backend_reads_fields_as_the_strict_reader_does(tmp_path: Path, policy: Policy) -> None:
+    """Tensors, types and sizes among the fields become the same plain values."""
+    config = {"shape": torch.Size([2]), "t": torch.ones(2), "nested": [{"a": (1, None)}], "device": torch.device("cpu")}
+    torch.save({"policy_state_dict": policy.state_dict(), "config": config}, tmp_path / "f")
+    strict, theirs = (read_checkpoint(tmp_path / "f", backend=name).metadata["config"] for name in ("numpy", "torch"))
+    assert np.array_equal(strict.pop("t"), theirs.pop("t"))
+    assert strict == theirs
+
+
+class NeedsMore(Policy):
+    """A forward that needs more than observations."""
+
+    def forward(self, obs: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:  # type: ignore[override] # on purpose
+        return self.actor_head(self.trunk(obs)) + mask
+
+
+class Twice(Policy):
+    """A forward that runs its head twice."""
+
+    def forward(self, obs: torch.Tensor) -> torch.Tensor:  # type: ignore[override] # on purpose
+        return self.actor_head(self.trunk(obs)) + self.actor_head(self.trunk(-obs))
+
+
+@pytest.mark.parametrize("module", [NeedsMore, Twice])
+def test_probe_of_a_module_that_cannot_be_called_is_refused(
+    tmp_path: Path, rows: np.ndarray[Any, Any], module: type[nn.Module]
+) -> None:
+    """A recording that would not be the policy's own output is not made."""
+    with pytest.raises(SdkError, match="probe_observations"):
+        save(tmp_path / "m.pt", policy=module(), probe_observations=rows)
+    assert not list(tmp_path.iterdir())
+
+
+def test_softmax_behind_the_head_is_no_activation(tmp_path: Path) -> None:
+    """A softmax over the logits does not change which action is best."""
+    policy = nn.Sequential(nn.Linear(5900, 3), nn.ReLU(), nn.Linear(3, 7), nn.Softmax(dim=-1))
+    assert save(tmp_path / "m.pt", policy=policy).metadata["activation"] == "relu"
+
+
+def test_file_that_does_not_read_back_is_not_kept(
+    tmp_path: Path, policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that changes a bit is caught before the rename."""
+    plain = writer.read_checkpoint
+
+    def other(path: Path) -> object:
+        raw = plain(path)
+        return replace(raw, tensors={name: tensor + 1 for name, tensor in raw.tensors.items()})
+
+    monkeypatch.setattr(writer, "read_checkpoint", other)
+    with pytest.raises(SdkError, match="read back"):
+        save(tmp_path / "m.pt", policy=policy)
+    assert not list(tmp_path.iterdir())
 
 
 def test_unknown_backend_is_refused(tmp_path: Path) -> None:

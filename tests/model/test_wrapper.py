@@ -154,6 +154,43 @@ def test_error_names_the_file_and_carries_every_finding(golden: GoldenPath) -> N
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)  # noqa: S301 - our own error
 
 
+def test_probe_is_run_with_the_stated_activation(tmp_path: Path, golden: GoldenPath) -> None:
+    """A file whose weights were exchanged under its probe is refused, and says by how much they differ."""
+    from trader_sdk import save
+
+    torch.manual_seed(4)
+    module = torch.nn.Sequential(torch.nn.Linear(5900, 2), torch.nn.Tanh(), torch.nn.Linear(2, 7))
+    rows = np.random.default_rng(0).standard_normal((2, 5900)).astype(np.float32)
+    path = save(tmp_path / "m.pt", policy=module, probe_observations=rows).path
+    fields = torch.load(path, weights_only=True)
+    fields["policy_state_dict"]["2.bias"] += 0.5
+    torch.save(fields, path)
+    with pytest.raises(SdkError, match=r"logits differ by 0\.5") as caught:
+        NativeModelWrapper(path)
+    assert caught.value.code == "E308"
+    assert "2.7.0" in repr(NativeModelWrapper(golden("2.7.0")))
+
+
+def test_integer_weights_are_refused(tmp_path: Path) -> None:
+    """Quantised weights are no policy that this engine computes."""
+    state = {"t.weight": torch.ones(2, 5900, dtype=torch.int8), "t.bias": torch.ones(2, dtype=torch.int8)}
+    head = {"pi.weight": torch.ones(7, 2, dtype=torch.int8), "pi.bias": torch.ones(7, dtype=torch.int8)}
+    torch.save({"policy_state_dict": {**state, **head}}, tmp_path / "m.pt")
+    with pytest.raises(SdkError, match="no floats"):
+        NativeModelWrapper(tmp_path / "m.pt")
+
+
+def test_double_weights_beyond_float32_are_refused(tmp_path: Path) -> None:
+    """A float64 weight that has no float32 is non-finite to the engine: E105."""
+    module = torch.nn.Sequential(torch.nn.Linear(5900, 2), torch.nn.Tanh(), torch.nn.Linear(2, 7)).double()
+    with torch.no_grad():
+        module[0].weight[0, 0] = 1e300
+    torch.save({"policy_state_dict": module.state_dict()}, tmp_path / "m.pt")
+    with pytest.raises(SdkError) as caught:
+        NativeModelWrapper(tmp_path / "m.pt")
+    assert caught.value.code == "E105"
+
+
 def test_activation_argument_settles_what_the_file_leaves_unsaid(golden: GoldenPath) -> None:
     """Stated by the caller it is no assumption; against the file it is a conflict."""
     path = golden("legacy/no-activation")
