@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 
 from trader_sdk.archive.manager import TrainingArchiveManager
 from trader_sdk.checkpoint.safetensors_format import safetensors_bytes
+from trader_sdk.cli import build_app, run_app
 from trader_sdk.contract.metadata import get_checkpoint_metadata
 from trader_sdk.features.schema import build_schema
 
@@ -51,7 +52,9 @@ def write_contrarian(path: Path, *, symbol: str, timeframe: str, feed: str, stat
     return path
 
 
-def summary_model(checkpoint: Path, symbol: str, timeframe: str, data: Mapping[str, Any], **gate: Any) -> dict[str, Any]:
+def summary_model(
+    checkpoint: Path, symbol: str, timeframe: str, data: Mapping[str, Any], **gate: Any
+) -> dict[str, Any]:
     """Return one model of a summary that the house's gate approves, unless ``gate`` says worse."""
     final = {**GOOD, "t": 3.4, "n_bars": 2100, "n_windows": 7, "n_trades": 84, "real_drawdown": 0.05, "folds": FOLDS}
     return {
@@ -99,6 +102,21 @@ def minute_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_archive(folder / "archive", [summary_model(path, "SIM", "1Min", data)])
 
 
+@pytest.fixture
+def make_archive(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that archives one daily model of AAPL with what a test is about changed."""
+
+    def make(*, states_features: bool = True, end: str | None = DAILY_END) -> Path:
+        path = tmp_path / "AAPL.safetensors"
+        write_contrarian(path, symbol="AAPL", timeframe="1Day", feed="vendored", states_features=states_features)
+        model = summary_model(path, "AAPL", "1Day", {"kind": "real", "end": end or ""})
+        if end is None:
+            del model["data"]
+        return build_archive(tmp_path / "made", [model])
+
+    return make
+
+
 class RunResult:
     """What one run of the command said and how it ended."""
 
@@ -122,15 +140,55 @@ def environment(**more: str) -> dict[str, str]:
     return {**{name: value for name, value in os.environ.items() if name not in KEY_NAMES}, **more}
 
 
+def run_trader(state_dir: Path, *arguments: str) -> RunResult:
+    """Run ``scripts/live_trader.py ... --json 1`` to its end."""
+    argv = [sys.executable, str(REPOSITORY / "scripts" / "live_trader.py"), *arguments]
+    argv += ["--state-dir", str(state_dir), "--json", "1"]
+    return RunResult(subprocess.run(argv, capture_output=True, text=True, env=environment(), timeout=120, check=False))
+
+
+@pytest.fixture(scope="session")
+def ended_run(tmp_path_factory: pytest.TempPathFactory, daily_archive: Path) -> tuple[Path, RunResult]:
+    """Return the state folder and the output of a strict run of eight real days."""
+    state_dir = tmp_path_factory.mktemp("ended")
+    return state_dir, run_trader(state_dir, "--archive", str(daily_archive), "--strict-version", "1", "--max-bars", "8")
+
+
 @pytest.fixture
 def trader(tmp_path: Path) -> Callable[..., RunResult]:
-    """Return a function that runs ``trader COMMAND ... --state-dir TMP --json 1`` to its end."""
+    """Return a function that runs ``trader run ... --state-dir TMP --json 1`` to its end."""
+    return lambda *arguments: run_trader(tmp_path / "state", *arguments)
 
-    def run(command: str, *arguments: str, **env: str) -> RunResult:
-        argv = [sys.executable, "-c", "from trader_sdk.cli import main; main()", command, *arguments]
-        argv += ["--state-dir", str(tmp_path / "state"), "--json", "1"]
-        return RunResult(
-            subprocess.run(argv, capture_output=True, text=True, env=environment(**env), timeout=120, check=False)
-        )
+
+@pytest.fixture
+def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., RunResult]:
+    """Return a function that runs a command in this process, without API keys."""
+    for name in KEY_NAMES:
+        monkeypatch.delenv(name, raising=False)
+
+    def run(state_dir: Path, *arguments: str) -> RunResult:
+        argv = [*arguments, "--state-dir", str(state_dir), "--json", "1"]
+        capsys.readouterr()
+        code = run_app(build_app(argv), argv)
+        shown = capsys.readouterr()
+        return RunResult(subprocess.CompletedProcess(argv, code, shown.out, shown.err))
 
     return run
+
+
+@pytest.fixture
+def start_trader(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Return a function that starts ``trader run ... --json 1`` and lets it live."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        argv = [sys.executable, str(REPOSITORY / "scripts" / "live_trader.py"), *arguments]
+        argv += ["--state-dir", str(tmp_path / "state"), "--json", "1"]
+        pipe = subprocess.PIPE
+        started.append(subprocess.Popen(argv, stdout=pipe, stderr=pipe, text=True, env=environment()))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
 
 from trader_sdk.cli.output import Output
 from trader_sdk.cli.status import Json, JsonFile, Run, StateDir
@@ -76,7 +78,7 @@ def compare(ledger: Ledger, venue: VenueSnapshot, strategy: str = "main") -> Com
 
 
 def reconcile(
-    dry_run: Json = 1,
+    dry_run: Annotated[int, typer.Option(min=0, max=1, help="1: compare, change nothing.")] = 1,
     state_dir: StateDir = None,
     run: Run = None,
     json: Json = 0,

@@ -51,6 +51,7 @@ class WallClock:
         schedule: When bars become final.
         wall: Current time; injected so that a test can play a day.
         sleep: Waits some seconds, for the same reason.
+        longest_nap_seconds: Bound of one sleep, so that a clock that was set meanwhile is noticed.
     """
 
     def __init__(
@@ -59,8 +60,10 @@ class WallClock:
         *,
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        longest_nap_seconds: float = 60.0,
     ) -> None:
         self._schedule, self._wall, self._sleep = schedule, wall, sleep
+        self._longest_nap_seconds = longest_nap_seconds
         self._seen = wall()
         self._woken = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -90,8 +93,7 @@ class WallClock:
             left = (target - self._wall()).total_seconds()
             if left <= 0:
                 return
-            # Bounded, so that a clock that was set while we slept is noticed.
-            await self._nap(min(left, 60.0))
+            await self._nap(min(left, self._longest_nap_seconds))
 
     async def _nap(self, seconds: float) -> None:
         sleeping = asyncio.ensure_future(self._sleep(seconds))

@@ -75,6 +75,11 @@ class OrderDesk:
         first = min((record.intent.send_at for record in self._waiting()), default=None)
         return first if first is None or self._hold_until is None else max(first, self._hold_until)
 
+    @property
+    def has_working(self) -> bool:
+        """Return whether an order that was sent is not at its end."""
+        return any(record.state.status is not OrderStatus.INTENT for record in self._journal.ledger.working)
+
     def _waiting(self) -> list[OrderRecord]:
         return [record for record in self._journal.ledger.working if record.state.status is OrderStatus.INTENT]
 

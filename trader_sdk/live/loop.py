@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any, Final
@@ -31,6 +31,11 @@ Say = Callable[[str, Mapping[str, Any]], None]
 
 RECONCILE_EVERY_SECONDS: Final = 60.0
 """How often books and venue are compared on the wall clock."""
+RECONCILE_EVERY: Final = timedelta(seconds=RECONCILE_EVERY_SECONDS)
+LOOK_WHILE_WORKING: Final = timedelta(seconds=5)
+"""How often orders that work are asked for while the market is open."""
+LOOK_WHILE_CLOSED: Final = timedelta(minutes=5)
+"""How often queued orders, or a bar that is late, are asked for while it is closed."""
 MOST_TROUBLES: Final = 5
 """Failed reads in a row after which the run ends."""
 _WIND_DOWN_TICKS: Final = 6
@@ -64,7 +69,7 @@ class SessionLoop:
         """Trade until the market is over, the bar limit is reached, ``until`` has come, or ``stop`` is set."""
         await self._on_bars(self._session.clock.now())
         while not self._is_done(until):
-            tick = await self._session.clock.next(earliest((self._session.desk.next_due(), until)))
+            tick = await self._session.clock.next(earliest((self._session.desk.next_due(), self._look_at(), until)))
             if tick.is_over:
                 break
             await self._survive(tick)
@@ -81,6 +86,25 @@ class SessionLoop:
         limit, done = self._config.bar_limit, self._session.journal.ledger.totals.bars
         over = until is not None and self._session.clock.now() >= until
         return self.stop.is_set() or over or (limit is not None and done >= limit)
+
+    def _look_at(self) -> datetime | None:
+        """Return when to look again although nothing is due: streams lose events, and daily bars may come late."""
+        if self._is_local:
+            return None
+        session, now = self._session, self._session.clock.now()
+        if not session.schedule.is_open(now):
+            waits = session.desk.has_working or self._lacks_bars(now)
+            return now + (LOOK_WHILE_CLOSED if waits else RECONCILE_EVERY)
+        return now + (LOOK_WHILE_WORKING if session.desk.has_working else RECONCILE_EVERY)
+
+    def _lacks_bars(self, now: datetime) -> bool:
+        """Return whether a bar that may still be acted on has not come."""
+        session = self._session
+        newest = session.schedule.newest_final(now)
+        if self._is_local or newest is None or not session.schedule.is_fresh(newest, now):
+            return False
+        seen = session.journal.ledger.bars
+        return any(seen.get(symbol, 0) < newest for symbol in session.lines)
 
     async def _survive(self, tick: Tick) -> None:
         """Do what a tick asks for; a venue that does not answer is asked again, a few times."""
@@ -104,7 +128,7 @@ class SessionLoop:
         if tick.bars_due or not self._is_local:
             # A replay stands still between bars: what happened meanwhile is read once, before the next decision.
             await self._session.desk.refresh(tick.at)
-        if tick.bars_due:
+        if tick.bars_due or self._lacks_bars(tick.at):
             await self._on_bars(tick.at)
         is_due = time.monotonic() - self._reconciled_at >= RECONCILE_EVERY_SECONDS
         if is_due and not self._is_local:

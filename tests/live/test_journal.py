@@ -1,0 +1,224 @@
+"""The journal: durable, chained, folded, and refused where it is not ours."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from trader_sdk.contract.documents import JournalEvent
+from trader_sdk.contract.errors import StorageError
+from trader_sdk.live.events import Draft, fill_body, intent_body, intent_of, report_body, sleeve_body, sleeve_of
+from trader_sdk.live.journal import JOURNAL_FILE, RESERVE_FILE, Journal, Stamp, last_event, read_events
+from trader_sdk.live.ledger import fold
+from trader_sdk.orders import (
+    FillDelta,
+    OrderEvent,
+    OrderIntent,
+    OrderReport,
+    OrderStatus,
+    OrderType,
+    Side,
+    TimeInForce,
+)
+from trader_sdk.portfolio import Sleeve, SleeveFill
+
+AT = datetime(2026, 1, 5, 15, 0, tzinfo=UTC)
+STAMP = Stamp("account-1", "PAPER-LOCAL", "run-1")
+
+
+def intent(number: int = 0) -> OrderIntent:
+    """Return an order of bar ``number``."""
+    return OrderIntent(
+        *(f"id-{number}", "AAPL", number * 60 * 10**9, "e", 0, Side.BUY, Decimal("2.5"), OrderType.LIMIT),
+        *(TimeInForce.DAY, Decimal("101.5"), Decimal("101.25"), AT, AT + timedelta(seconds=90)),
+    )
+
+
+def started() -> list[Draft]:
+    """Return the entries that open a run with one sleeve."""
+    run = {"mode": "PAPER-LOCAL", "account_id": "account-1", "epoch": 1}
+    armed = {"symbol": "AAPL", "cause": "armed", "sleeve": sleeve_body(Sleeve.start(Decimal(1000)))}
+    return [Draft(JournalEvent.RUN_STARTED, AT, run), Draft(JournalEvent.SLEEVE_CHANGED, AT, armed)]
+
+
+def ordered(number: int) -> list[Draft]:
+    """Return the entries of an order that is recorded, acknowledged and filled."""
+    order = intent(number)
+    committed = report_body(order.client_order_id, "AAPL", OrderReport(OrderEvent.COMMITTED))
+    filled = OrderReport(OrderEvent.FILLED_ALL, order.qty, Decimal(100), f"b-{number}")
+    delta = FillDelta(order.qty, Decimal(100), order.qty)
+    return [
+        Draft(JournalEvent.INTENT_RECORDED, AT, {**intent_body(order), **committed}),
+        Draft(JournalEvent.ORDER_UPDATED, AT, report_body(order.client_order_id, "AAPL", filled)),
+        Draft(JournalEvent.FILL_RECORDED, AT, fill_body(order, delta, fee=Decimal(0), execution_id=f"x-{number}")),
+    ]
+
+
+def test_journal_rebuilds_its_books_when_it_is_opened_again(tmp_path: Path) -> None:
+    """Orders, fills and sleeves are a fold over the events: reopening gives the same state hash."""
+    with Journal.open(tmp_path, STAMP) as journal:
+        for drafts in (started(), ordered(0), ordered(1)):
+            journal.append(drafts)
+        before = journal.ledger.state_hash()
+        assert journal.ledger.sleeves["AAPL"].qty == Decimal(5)
+    with Journal.open(tmp_path, STAMP) as journal:
+        assert journal.ledger.state_hash() == before
+        assert journal.ledger.orders["id-1"].state.status is OrderStatus.FILLED
+    assert fold(read_events(tmp_path)).state_hash() == before
+    assert last_event(tmp_path) is JournalEvent.FILL_RECORDED
+
+
+def test_journal_records_a_bar_whole_or_not_at_all(tmp_path: Path) -> None:
+    """If one entry of a transaction cannot be written, none is, and nothing is taken afterwards."""
+    with Journal.open(tmp_path, STAMP) as journal:
+        journal.append(started() + ordered(0))
+        before = read_events(tmp_path)
+        with pytest.raises(StorageError) as caught:
+            journal.append(ordered(1) + ordered(0))
+        assert caught.value.exit_code == 8
+        assert read_events(tmp_path) == before
+        assert "id-1" not in journal.ledger.orders
+        assert not journal.is_usable
+        with pytest.raises(StorageError):
+            journal.append(ordered(2))
+
+
+def test_journal_holds_one_order_a_bar_leg_and_attempt(tmp_path: Path) -> None:
+    """Two intents for the same bar, leg and attempt cannot both become durable."""
+    with Journal.open(tmp_path, STAMP) as journal:
+        journal.append(started() + ordered(0))
+        twin = {**ordered(0)[0].body, "client_order_id": "another-id"}
+        with pytest.raises(StorageError):
+            journal.append([Draft(JournalEvent.INTENT_RECORDED, AT, twin)])
+
+
+@pytest.mark.parametrize(
+    "stamp", [Stamp("account-2", "PAPER-LOCAL", "run-1"), Stamp("account-1", "LIVE", "run-1")], ids=["account", "mode"]
+)
+def test_journal_is_refused_when_it_is_another_accounts_or_modes(tmp_path: Path, stamp: Stamp) -> None:
+    """A stamp that differs refuses to open, and changes nothing."""
+    Journal.open(tmp_path, STAMP).close()
+    with pytest.raises(StorageError) as caught:
+        Journal.open(tmp_path, stamp)
+    assert caught.value.code == "JOURNAL"
+    Journal.open(tmp_path, STAMP).close()
+
+
+def test_journal_is_locked_when_another_process_writes(tmp_path: Path) -> None:
+    """A second process on the same folder is told so."""
+    code = (
+        "import sys; from pathlib import Path; from trader_sdk.live.journal import lock_folder\n"
+        "from trader_sdk.contract.errors import StorageError\n"
+        "try: lock_folder(Path(sys.argv[1]))\n"
+        "except StorageError as error: sys.exit(error.exit_code)\n"
+    )
+    with Journal.open(tmp_path, STAMP):
+        assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == 8
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("column", ["prev", "at", "event", "run_id", "body", "sha256"])
+def test_journal_is_refused_when_any_field_of_an_event_was_edited(tmp_path: Path, column: str) -> None:
+    """The chain covers every field: one changed character anywhere is found."""
+    with Journal.open(tmp_path, STAMP) as journal:
+        journal.append(started() + ordered(0))
+    edits = {"at": "2026-01-05T15:00:01Z", "event": "notified", "body": '{"symbol":"MSFT"}'}
+    with sqlite3.connect(tmp_path / JOURNAL_FILE) as connection:
+        connection.execute(f"UPDATE events SET {column} = ? WHERE seq = 3", (edits.get(column, "sha256:0"),))  # noqa: S608 - a column's name
+    with pytest.raises(StorageError) as caught:
+        Journal.open(tmp_path, STAMP)
+    assert caught.value.code == "JOURNAL"
+
+
+def test_journal_is_refused_when_an_event_was_cut_out(tmp_path: Path) -> None:
+    """A missing link breaks the chain even where the rest is untouched."""
+    with Journal.open(tmp_path, STAMP) as journal:
+        journal.append(started() + ordered(0))
+    with sqlite3.connect(tmp_path / JOURNAL_FILE) as connection:
+        connection.execute("DELETE FROM events WHERE seq = 2")
+    with pytest.raises(StorageError):
+        read_events(tmp_path)
+
+
+@pytest.mark.parametrize("damage", [b"not a database at all, " * 50, b""], ids=["garbage", "empty"])
+def test_journal_says_so_when_its_file_is_damaged(tmp_path: Path, damage: bytes) -> None:
+    """Bytes that are no database are a typed error; an empty file is a journal that was never begun."""
+    (tmp_path / JOURNAL_FILE).write_bytes(damage)
+    if damage:
+        with pytest.raises(StorageError):
+            read_events(tmp_path)
+        with pytest.raises(StorageError):
+            Journal.open(tmp_path, STAMP)
+    else:
+        assert read_events(tmp_path) == []
+
+
+CRASHER = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+import test_journal as t
+from trader_sdk.live.journal import Journal
+journal = Journal.open(Path(sys.argv[1]), t.STAMP)
+journal.append(t.started())
+for number in range(1000):
+    journal.append(t.ordered(number))
+    print(number, flush=True)
+    if number == int(sys.argv[3]):
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("number", [0, 7])
+def test_journal_keeps_what_was_committed_when_the_process_is_killed(tmp_path: Path, number: int) -> None:
+    """After kill -9 everything whose append returned is there, whole, and the chain holds."""
+    argv = [sys.executable, "-c", CRASHER, str(tmp_path), str(Path(__file__).parent), str(number)]
+    killed = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    with Journal.open(tmp_path, STAMP) as journal:
+        assert len(journal.ledger.orders) == number + 1
+        assert journal.ledger.totals.fills == number + 1
+        journal.append(ordered(number + 1))
+
+
+def test_journal_sets_space_aside_for_its_last_records(tmp_path: Path) -> None:
+    """A reserve file exists while the journal does, and can be given back once."""
+    with Journal.open(tmp_path, STAMP) as journal:
+        assert (tmp_path / RESERVE_FILE).stat().st_size > 0
+        journal.free_reserve()
+        journal.free_reserve()
+    assert not (tmp_path / RESERVE_FILE).exists()
+
+
+def test_journal_refuses_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    """A state folder below a file is a typed storage error."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError) as caught:
+        Journal.open(tmp_path / "file" / "state", STAMP)
+    assert (caught.value.code, caught.value.exit_code) == ("STORAGE", 8)
+
+
+def test_bodies_give_back_what_they_were_made_from() -> None:
+    """Intents and sleeves survive the journal to the last digit."""
+    sleeve = Sleeve.start(Decimal("12345.67")).fill(SleeveFill(Decimal("0.123456789"), Decimal("33.3333")))
+    assert sleeve_of(sleeve_body(sleeve)) == sleeve
+    assert intent_of(intent_body(intent(3))) == intent(3)
+
+
+def test_tables_hold_what_people_query(tmp_path: Path) -> None:
+    """Intents, order events, fills and sleeves are rows beside the chain."""
+    with Journal.open(tmp_path, STAMP) as journal:
+        journal.append(started() + ordered(0))
+    with sqlite3.connect(tmp_path / JOURNAL_FILE) as connection:
+        counts = {
+            name: connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0]  # noqa: S608 - names of tables
+            for name in ("events", "intents", "order_events", "fills", "sleeves")
+        }
+    assert counts == {"events": 5, "intents": 1, "order_events": 2, "fills": 1, "sleeves": 1}
