@@ -6,7 +6,6 @@ run, is to create the marker file.
 
 from __future__ import annotations
 
-import io
 import struct
 import zipfile
 import zlib
@@ -14,9 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-STOP = b"."
-_TENSOR = b"ctorch._utils\n_rebuild_tensor_v2\n"
-_ODICT = b"ccollections\nOrderedDict\n)R"
+from opcodes import TENSOR, checkpoint, container, counts, number, packed, storage, tensor, text
 
 
 @dataclass(frozen=True)
@@ -26,67 +23,6 @@ class Hostile:
     name: str
     content: bytes
     code: str
-
-
-def text(value: str) -> bytes:
-    """Return the opcode that pushes ``value``."""
-    raw = value.encode()
-    return b"X" + struct.pack("<I", len(raw)) + raw
-
-
-def number(value: int) -> bytes:
-    """Return the opcode that pushes ``value``."""
-    size = value.bit_length() // 8 + 1
-    return b"\x8a" + bytes([size]) + value.to_bytes(size, "little", signed=True)
-
-
-def counts(*values: int) -> bytes:
-    """Return the opcodes that push a tuple of counts."""
-    return b"(" + b"".join(map(number, values)) + b"t"
-
-
-def storage(key: str = "0", numel: int = 6, kind: str = "FloatStorage") -> bytes:
-    """Return the opcodes that push a reference to a storage record."""
-    return (
-        b"(" + text("storage") + b"ctorch\n" + kind.encode() + b"\n" + text(key) + text("cpu") + number(numel) + b"tQ"
-    )
-
-
-def tensor(
-    *, shape: bytes | None = None, stride: bytes | None = None, offset: bytes | None = None, of: bytes | None = None
-) -> bytes:
-    """Return the opcodes that push a tensor, by default (2, 3) float32."""
-    parts = [
-        storage() if of is None else of,
-        number(0) if offset is None else offset,
-        counts(2, 3) if shape is None else shape,
-        counts(3, 1) if stride is None else stride,
-    ]
-    return _TENSOR + b"(" + b"".join(parts) + b"\x89" + _ODICT + b"tR"
-
-
-def checkpoint(*, policy: bytes | None = None, config: bytes = b"}", more: bytes = b"") -> bytes:
-    """Return the pickle of a checkpoint with one weight and a config."""
-    state = b"}(" + text("w.weight") + (tensor() if policy is None else policy) + b"u"
-    return b"\x80\x02}(" + text("policy_state_dict") + state + text("config") + config + more + b"u" + STOP
-
-
-def container(pickle: bytes, **records: bytes) -> bytes:
-    """Return a zip as ``torch.save`` writes it, around a pickle and the records it needs."""
-    content = {"data.pkl": pickle, "byteorder": b"little", "data/0": struct.pack("<6f", *range(6)), "version": b"3\n"}
-    content |= {name.replace("__", "/"): value for name, value in records.items()}
-    return packed([(f"archive/{name}", value) for name, value in content.items()])
-
-
-def packed(records: list[tuple[str, bytes]], method: int = zipfile.ZIP_STORED) -> bytes:
-    """Return a zip of records in the order given; names may repeat."""
-    target = io.BytesIO()
-    with zipfile.ZipFile(target, "w", method) as archive:
-        for name, value in records:
-            entry = zipfile.ZipInfo(name)
-            entry.compress_type = method
-            archive.writestr(entry, value)
-    return target.getvalue()
 
 
 def corpus(marker: Path) -> Iterator[Hostile]:
@@ -243,6 +179,10 @@ def _bombs() -> Iterator[Hostile]:
         claimed = claimed[: at + 20] + struct.pack("<II", 500 << 20, 500 << 20) + claimed[at + 28 :]
     yield Hostile("bomb-claimed-sizes", claimed, "E107")
     yield Hostile("bomb-pickle", packed([("a/data.pkl", b"\x80\x02" + b"N" * (5 << 20)), ("a/version", b"3")]), "E107")
+    million = tensor(of=storage(numel=1 << 20), shape=counts(1 << 20), stride=counts(1))
+    views = b"\x80\x02}" + text("policy_state_dict") + b"}("
+    views += b"".join(text(f"w{index}") + million for index in range(65)) + b"us."
+    yield Hostile("bomb-views-of-one-record", container(views, data__0=b"\0" * (4 << 20)), "E107")
     huge = tensor(of=storage(numel=1 << 40), shape=counts(1 << 20, 1 << 20), stride=counts(1 << 20, 1))
     yield Hostile("bomb-tensor", container(checkpoint(policy=huge)), "E107")
 
@@ -301,6 +241,7 @@ def _zips() -> Iterator[Hostile]:
         yield Hostile(f"zip-path-{name}", packed([*records, (name, b"")]), "E102")
     yield Hostile("zip-name-control", packed([*records, ("a/\x1b[2J", b"")]), "E101")
     yield Hostile("zip-name-not-utf8", _edited(good, _everywhere(b"byteorder", b"byte\xffrder")), "E101")
+    yield Hostile("zip-record-behind-the-end", _record_behind_the_end(), "E101")
     yield Hostile("zip-bytes-before-directory", _gap_before_directory(), "E101")
     yield Hostile("zip-deflate-short", _deflate_lies(-1), "E101")
     yield Hostile("zip-deflate-long", _deflate_lies(1), "E101")
@@ -314,6 +255,18 @@ def _everywhere(old: bytes, new: bytes) -> Callable[[bytearray], None]:
         data[:] = bytes(data).replace(old, new)
 
     return edit
+
+
+def _record_behind_the_end() -> bytes:
+    # One more central entry, whose local header would lie where the directory begins.
+    good = container(checkpoint())
+    at, end = good.index(b"PK\x01\x02"), good.index(b"PK\x05\x06")
+    extra = bytearray(good[at : good.index(b"PK\x01\x02", at + 4)].replace(b"data.pkl", b"pkl.data"))
+    extra[42:46] = struct.pack("<I", at)
+    count, size = struct.unpack_from("<HxxI", good, end + 8)
+    trailer = bytearray(good[end:])
+    trailer[8:16] = struct.pack("<HHI", count + 1, count + 1, size + len(extra))
+    return good[:end] + bytes(extra) + bytes(trailer)
 
 
 def _gap_before_directory() -> bytes:
@@ -371,8 +324,8 @@ def _tensors() -> Iterator[Hostile]:
             of=b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text("0") + text("cpu") + b"\x88tQ"
         ),
         "no-storage": tensor(of=b"N"),
-        "hooks": _TENSOR + b"(" + storage() + number(0) + counts(2, 3) + counts(3, 1) + b"\x89}K\x01K\x01stR",
-        "arguments": _TENSOR + b"(" + storage() + b"tR",
+        "hooks": TENSOR + b"(" + storage() + number(0) + counts(2, 3) + counts(3, 1) + b"\x89}K\x01K\x01stR",
+        "arguments": TENSOR + b"(" + storage() + b"tR",
         "layout-unknown": b"ctorch._utils\n_rebuild_sparse_tensor\n)R",
         "parameter-of-nothing": b"ctorch._utils\n_rebuild_parameter\n(N\x89}tR",
     }  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hostile import checkpoint, container, text
+from opcodes import checkpoint, container, text
 
 from trader_sdk.checkpoint.formats import identify
 from trader_sdk.checkpoint.safetensors_format import read_safetensors, safetensors_bytes

@@ -7,7 +7,8 @@ import warnings
 from pathlib import Path
 
 import pytest
-from hostile import Hostile, checkpoint, container, corpus
+from hostile import Hostile, corpus
+from opcodes import checkpoint, container
 
 from trader_sdk.checkpoint import read_checkpoint
 from trader_sdk.contract.errors import CheckpointError

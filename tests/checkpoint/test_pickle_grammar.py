@@ -2,9 +2,9 @@
 
 import struct
 
-from hostile import counts, number, storage, tensor, text
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opcodes import counts, number, storage, tensor, text
 
 from trader_sdk.checkpoint.pickle_reader import OPCODES, load_pickle
 from trader_sdk.contract.errors import CheckpointError

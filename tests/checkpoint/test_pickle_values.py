@@ -4,7 +4,7 @@ import struct
 from typing import Any
 
 import pytest
-from hostile import checkpoint, container, number, tensor, text
+from opcodes import checkpoint, container, number, tensor, text
 
 from trader_sdk.checkpoint.torch_zip import Contents, read_torch_zip
 from trader_sdk.contract.errors import CheckpointError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trader_sdk.checkpoint import source
+from trader_sdk.checkpoint import reader, source
 from trader_sdk.checkpoint.limits import MAX_FILE_BYTES
 from trader_sdk.checkpoint.source import normalise_digest, read_source
 from trader_sdk.contract.errors import CheckpointError
@@ -92,6 +92,22 @@ def test_source_refuses_a_file_that_changes_while_it_is_read(
 
     monkeypatch.setattr(source, "_regular", change_after_first_look)
     assert _refusal(path).message == message
+
+
+@pytest.mark.parametrize("failure", [MemoryError, RecursionError])
+def test_exhausted_memory_is_a_typed_resource_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: type[Exception]
+) -> None:
+    """Whatever runs out inside a step ends as E107."""
+
+    def exhaust(*_arguments: object, **_options: object) -> None:
+        raise failure
+
+    (tmp_path / "f").write_bytes(b"PK\x03\x04")
+    monkeypatch.setattr(reader, "read_torch_zip", exhaust)
+    with pytest.raises(CheckpointError) as caught:
+        reader.read_checkpoint(tmp_path / "f")
+    assert caught.value.code == "E107"
 
 
 def test_source_names_the_systems_reason_when_reading_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from expectations import GOLDEN
-from hostile import checkpoint, container, tensor, text
+from opcodes import checkpoint, container, tensor, text
 
 from trader_sdk.cli import build_app, run_app
 

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from trader_sdk.checkpoint.faults import too_large, unreadable, unsafe
-from trader_sdk.checkpoint.limits import MAX_OPCODES, MAX_PICKLE_BYTES
+from trader_sdk.checkpoint.limits import MAX_OPCODES
 from trader_sdk.checkpoint.pickle_classes import call, class_name, instance, set_state, storage
 from trader_sdk.checkpoint.pickle_values import put
 
@@ -26,7 +26,7 @@ def load_pickle(stream: bytes) -> object:
     """Interpret a pickle.
 
     Args:
-        stream: The whole pickle, at most 4 MiB.
+        stream: The whole pickle.
 
     Returns:
         Plain values, with stand-ins for tensors (``TensorRef``), names (``ClassName``) and foreign instances
@@ -35,8 +35,6 @@ def load_pickle(stream: bytes) -> object:
     Raises:
         CheckpointError: E101 damaged, E102 asks for code, E107 too long.
     """
-    if len(stream) > MAX_PICKLE_BYTES:
-        raise too_large("the pickle is too long", where="data.pkl", expected=MAX_PICKLE_BYTES, found=len(stream))
     machine = _Machine(stream)
     try:
         return machine.run()

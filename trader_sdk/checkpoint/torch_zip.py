@@ -96,7 +96,7 @@ class _TensorReader:
         if type(state) is not dict or not state:
             listed = ", ".join(str(name)[:40] for name in list(fields)[:8])
             raise unreadable("no policy_state_dict in the checkpoint", where="data.pkl", found=listed or "nothing")
-        tensors = {}
+        refs: dict[str, TensorRef] = {}
         for name, ref in state.items():
             if type(name) is not str or type(ref) is not TensorRef:
                 raise unreadable(
@@ -104,16 +104,26 @@ class _TensorReader:
                     where=f"policy_state_dict.{name}"[:120],
                     found=type(ref).__name__,
                 )
-            tensors[name] = self.read(name, ref)
-        return tensors
+            refs[name] = ref
+        # All counted before the first is copied: many views of one small record could fill the memory.
+        self._count("policy_state_dict", sum(ref.numel for ref in refs.values()))
+        return {name: self._copy(ref) for name, ref in refs.items()}
 
     def read(self, where: str, ref: TensorRef) -> Array:
-        self._left -= ref.numel
+        """Return the array of one tensor among the fields."""
+        self._count(where, ref.numel)
+        return self._copy(ref)
+
+    def _count(self, where: str, elements: int) -> None:
+        self._left -= elements
         if self._left < 0:
             raise too_large("too many parameters", where=where, expected=f"<= {MAX_PARAMETERS}")
+
+    def _copy(self, ref: TensorRef) -> Array:
         return materialise(ref, self._archive.read(f"data/{ref.storage.key}"))
 
     def check(self, where: str, ref: TensorRef) -> TensorRef:
+        """Return the reference of a tensor that is not needed, after checking its record's size."""
         record = self._archive.records.get(f"data/{ref.storage.key}")
         if record is None:
             raise unreadable("a tensor's record is missing", where=where, found=f"data/{ref.storage.key}")
