@@ -485,3 +485,14 @@ def test_policy_of_a_desk_is_stored_with_its_name_and_values(samples: Samples, t
     policy = json.loads((run.path / "model_assessments.json").read_text())["policy"]
     assert (policy["name"], policy["hash"]) == ("desk", desk.policy_hash)
     assert policy["values"] == desk.values
+
+
+def test_packaged_demo_archive_is_whole() -> None:
+    """What ships verifies without a fault; that training checkpoints are not in the package is said, not hidden."""
+    from trader_sdk.archive.verify import Kind, verify
+    from trader_sdk.demo import demo_archive_path
+
+    found = verify(demo_archive_path())
+    assert found.holds
+    elsewhere = [remark for remark in found.remarks if remark.kind is Kind.TRAINING_ELSEWHERE]
+    assert len(elsewhere) == found.verdicts > 0

@@ -16,6 +16,7 @@ from trader_sdk.archive.store.audit import ChainHead
 from trader_sdk.archive.store.durable import storage_errors
 from trader_sdk.archive.store.lock import DEFAULT_TIMEOUT_SECONDS, writer_lock
 from trader_sdk.contract.canonical import read_json_strict
+from trader_sdk.contract.documents import Subject, Verdict
 from trader_sdk.contract.errors import ArchiveError, Finding
 
 
@@ -26,6 +27,7 @@ class Kind(StrEnum):
     LEFTOVER = "leftover"
     TORN_LINE = "torn_line"
     INDEX_LAGS = "index_lags"
+    TRAINING_ELSEWHERE = "training_elsewhere"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +125,17 @@ def _verdict_faults(reader: ArchiveReader, ref: VerdictRef) -> Iterator[Finding]
     for subject in verdict.subjects:
         path = subject_path(judged.folder, subject)
         found = _digest(path)
-        if found != subject.sha256:
+        if found != subject.sha256 and not (found is None and _may_lie_elsewhere(subject, verdict)):
             yield Finding("E602", f"{ref.run}/{path.name}", subject.sha256, found or "missing")
 
 
+def _may_lie_elsewhere(subject: Subject, verdict: Verdict) -> bool:
+    # A training checkpoint is three times its policy and deploys nothing: it may be kept in another place.
+    return subject.role == "training" and any(other.role != "training" for other in verdict.subjects)
+
+
 def _remarks(reader: ArchiveReader) -> Iterator[Remark]:
+    yield from _elsewhere(reader)
     if reader.chain.torn_bytes:
         yield Remark(Kind.TORN_LINE, f"{reader.chain.torn_bytes} bytes of an audit line that was never committed")
     for folder in sorted(path for path in reader.root.iterdir() if path.is_dir()):
@@ -137,6 +145,19 @@ def _remarks(reader: ArchiveReader) -> Iterator[Remark]:
             yield Remark(Kind.ORPHAN, f"{folder.name}: a run that was never committed; it is ignored")
     if not _index_agrees(reader):
         yield Remark(Kind.INDEX_LAGS, f"{INDEX_FILE} or {DATABASE_FILE} is not what the chain says; rebuild it")
+
+
+def _elsewhere(reader: ArchiveReader) -> Iterator[Remark]:
+    for ref in reader.state.verdicts.values():
+        try:
+            judged = reader.judged(ref)
+        except ArchiveError:
+            continue  # already a fault
+        for subject in judged.verdict.subjects:
+            if _may_lie_elsewhere(subject, judged.verdict) and not subject_path(judged.folder, subject).exists():
+                yield Remark(
+                    Kind.TRAINING_ELSEWHERE, f"{ref.id}: training checkpoint {subject.sha256[:8]} is not kept here"
+                )
 
 
 def _index_agrees(reader: ArchiveReader) -> bool:
