@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib.resources import files
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Final
 
@@ -36,7 +36,7 @@ class ErrorKind:
 
 
 def _load_table() -> Mapping[str, ErrorKind]:
-    text = files("trader_sdk.contract").joinpath("errors.toml").read_text("utf-8")
+    text = Path(__file__).with_name("errors.toml").read_text("utf-8")
     return MappingProxyType(
         {
             code: ErrorKind(

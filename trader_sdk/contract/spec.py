@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from importlib.resources import files
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -89,7 +89,7 @@ class TraderRow:
 
 def read_matrix() -> dict[str, Any]:
     """Return ``matrix.toml`` as plain data."""
-    return tomllib.loads(files("trader_sdk.contract").joinpath("matrix.toml").read_text("utf-8"))
+    return tomllib.loads(Path(__file__).with_name("matrix.toml").read_text("utf-8"))
 
 
 def _actions_of(row: Mapping[str, Any]) -> tuple[ActionMeaning, ...]:
