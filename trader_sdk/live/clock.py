@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Final, Protocol
 from trader_sdk.broker.local_control import LocalControl, VenueState
 from trader_sdk.live.schedule import Schedule
 
+_PACE_POLL_SECONDS: Final = 0.1
 POLL: Final = timedelta(seconds=5)
 """How often orders that work are asked for on the wall clock."""
 
@@ -115,6 +117,7 @@ class VenueClock:
 
     def __init__(self, control: LocalControl, state: VenueState) -> None:
         self._control, self._state = control, state
+        self._woken = threading.Event()
 
     def now(self) -> datetime:
         """Return venue time."""
@@ -126,15 +129,19 @@ class VenueClock:
         if before.is_finished:
             return Tick(before.at, bars_due=False, is_over=True)
         # A thread of its own for this wait: at --speed it lasts as long as a bar, and orders must not queue behind it.
+        self._woken.clear()
         self._state = await asyncio.to_thread(self._move, due)
         return Tick(self._state.at, bars_due=self._state.bars_released > before.bars_released)
 
     def wake(self) -> None:
-        """Do nothing: replayed time stands still while the session works."""
+        """End a wait for the wall clock's pace; replayed time itself stands still while the session works."""
+        self._woken.set()
 
     def _move(self, due: datetime | None) -> VenueState:
         state = self._state
         is_paced = state.speed_seconds is not None
-        if is_paced and (due is None or state.next_at is None or due >= state.next_at):
-            return self._control.wait_past(state.instant)
-        return self._control.ready(state.instant, wake_at=due, until="bar").state
+        if not is_paced or (due is not None and state.next_at is not None and due < state.next_at):
+            return self._control.ready(state.instant, wake_at=due, until="bar").state
+        while state.instant == self._state.instant and not self._woken.wait(_PACE_POLL_SECONDS):
+            state = self._control.state()
+        return state

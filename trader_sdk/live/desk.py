@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from trader_sdk.broker import port
 from trader_sdk.contract.documents import JournalEvent
@@ -134,7 +134,7 @@ class OrderDesk:
         """Book stream events, then ask the venue for every order that still works: streams lose events."""
         updates, self._updates = self._updates, []
         self.commit(booking(self._journal.ledger, [update_sighting(update) for update in updates]))
-        since = self._oldest_working(now)
+        since = self._oldest_working()
         if since is None:
             return
         orders = await self._worker.call(lambda: self._broker.orders_since(since))
@@ -149,11 +149,8 @@ class OrderDesk:
         record = self._journal.ledger.orders.get(view.client_order_id)
         return record is not None and view.filled_qty > record.state.filled_qty
 
-    def _oldest_working(self, now: datetime) -> datetime | None:
+    def _oldest_working(self) -> datetime | None:
+        """Return from when on the venue's orders are asked for, None if nothing that was sent still works."""
         sent = [r for r in self._journal.ledger.working if r.state.status is not OrderStatus.INTENT]
-        return min((record.sent_at or now for record in sent), default=now + OVERLAP) - OVERLAP if sent else None
-
-
-def summary_of(entry: JournalEntry) -> dict[str, Any]:
-    """Return what an order or fill entry says, for a callback."""
-    return {"event": entry.event.value, "at": entry.at, **entry.body}
+        oldest = min((record.sent_at or record.intent.send_at for record in sent), default=None)
+        return None if oldest is None else oldest - OVERLAP

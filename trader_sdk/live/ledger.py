@@ -213,6 +213,8 @@ def _order_sent(ledger: Ledger, event: JournalEntry) -> None:
 def _order_reported(ledger: Ledger, event: JournalEntry) -> None:
     record = ledger.orders[event.body["client_order_id"]]
     record.state = merge(record.state, report_of(event.body))
+    if record.sent_at is None and record.state.broker_order_id is not None:
+        record.sent_at = record.intent.send_at  # the process that sent it died before it could say when
 
 
 def _fill_recorded(ledger: Ledger, event: JournalEntry) -> None:

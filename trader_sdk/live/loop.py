@@ -67,7 +67,8 @@ class SessionLoop:
 
     async def run(self, until: datetime | None) -> None:
         """Trade until the market is over, the bar limit is reached, ``until`` has come, or ``stop`` is set."""
-        await self._on_bars(self._session.clock.now())
+        if not self._is_done(until):
+            await self._on_bars(self._session.clock.now())  # what closed while nobody was looking
         while not self._is_done(until):
             tick = await self._session.clock.next(earliest((self._session.desk.next_due(), self._look_at(), until)))
             if tick.is_over:

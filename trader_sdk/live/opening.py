@@ -15,7 +15,7 @@ from trader_sdk.contract.errors import BrokerError, ConfigError, HaltedError
 from trader_sdk.live.clock import Clock
 from trader_sdk.live.config import LiveConfig, check_confirmation
 from trader_sdk.live.desk import Listener, OrderDesk
-from trader_sdk.live.events import Draft, sleeve_body
+from trader_sdk.live.events import Draft, bar_ns, parse_time, sleeve_body
 from trader_sdk.live.feed import Feed
 from trader_sdk.live.journal import Journal, Stamp
 from trader_sdk.live.ledger import Ledger
@@ -215,10 +215,13 @@ async def warm(session: Session, required: int, *, decide_last: bool) -> dict[st
         How many bars of history each symbol had.
     """
     now, ledger = session.clock.now(), session.journal.ledger
+    replayed = ledger.facts.get("replay_start")
+    # A replay that was killed before its first bar was recorded still owes it: only earlier bars are history.
+    before_replay = bar_ns(parse_time(replayed)) - 1 if replayed else None
     counts: dict[str, int] = {}
     for symbol, line in session.lines.items():
         bars = await session.feed.history(symbol, required + 1, now)
-        known = ledger.bars.get(symbol)
+        known = ledger.bars.get(symbol, before_replay)
         keep = len(bars)
         if known is not None:
             keep = sum(1 for t in bars.t if t <= known)

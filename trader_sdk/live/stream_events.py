@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from trader_sdk.broker.parsing import parse_trade_update
-from trader_sdk.broker.port import StreamEvent, StreamKind
+from trader_sdk.broker.port import StreamEvent, StreamKind, StreamName
 from trader_sdk.broker.wire_bars import stream_bar
 from trader_sdk.contract.errors import BrokerError
 from trader_sdk.live.desk import OrderDesk
@@ -33,6 +34,13 @@ class StreamInbox:
         self._waiting: deque[StreamEvent] = deque()
         self.counts: Counter[str] = Counter()
         self.is_behind = False
+        self._subscribed = asyncio.Event()
+
+    async def bars_subscribed(self, timeout_seconds: float) -> bool:
+        """Wait until the venue has confirmed the subscription to bars; return whether it did in time."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._subscribed.wait(), timeout_seconds)
+        return self._subscribed.is_set()
 
     def put(self, event: StreamEvent) -> None:
         """Take an event in the stream's own thread."""
@@ -58,6 +66,8 @@ class StreamInbox:
                 self._on_order()
             case StreamKind.BAR | StreamKind.UPDATED_BAR:
                 self._feed.heard(stream_bar(event.raw))
+            case StreamKind.SUBSCRIBED if event.stream is StreamName.MARKET_DATA:
+                self._subscribed.set()
             case StreamKind.DISCONNECTED | StreamKind.QUARANTINED | StreamKind.ENDED:
                 self.is_behind = True
             case _:

@@ -18,6 +18,7 @@ from trader_sdk.features.provider import ProviderFactory
 from trader_sdk.live.clock import WallClock
 from trader_sdk.live.config import LiveConfig
 from trader_sdk.live.events import JournalEntry, rfc3339
+from trader_sdk.live.feed import BARRIER_SECONDS
 from trader_sdk.live.loop import SessionLoop
 from trader_sdk.live.models import Selection, gate_table, select
 from trader_sdk.live.opening import ClockMaker, Session, Venue, mode_of, open_session, warm
@@ -200,6 +201,8 @@ class LiveTrader:
         inbox = StreamInbox(session.desk, session.feed, asyncio.get_running_loop(), session.clock.wake)
         streams = await self._venue.worker.call(lambda: self._broker.stream(sorted(session.lines), inbox.put))
         self._resources.callback(streams.close)
+        if session.feed.uses_stream:
+            await inbox.bars_subscribed(BARRIER_SECONDS)
         seconds = round(time.monotonic() - began, 2)
         self._say("ready", {"seconds": seconds, "symbols": sorted(session.lines), "history": history})
 
