@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, NoReturn, overload
@@ -16,9 +15,17 @@ from numpy.typing import NDArray
 
 from trader_sdk.checkpoint.policy import policy_layers, policy_sha256
 from trader_sdk.checkpoint.reader import Backend, RawCheckpoint, read_checkpoint
-from trader_sdk.contract.compatibility import CompatReport, Mode, Pin, check_compatibility, enforce
+from trader_sdk.contract.compatibility import (
+    CompatReport,
+    ForwardCompat,
+    Mode,
+    Pin,
+    Recall,
+    check_compatibility,
+    enforce,
+)
 from trader_sdk.contract.detect import Detection, detect_version_from_checkpoint
-from trader_sdk.contract.errors import ContractError, Finding, SdkError, Severity, UsageError
+from trader_sdk.contract.errors import ContractError, SdkError, UsageError
 from trader_sdk.contract.metadata import ACTIVATIONS
 from trader_sdk.contract.spec import CURRENT_TRADER_VERSION, MARKET_FEATURES, ModelSpec
 from trader_sdk.decisions import (
@@ -33,6 +40,7 @@ from trader_sdk.decisions import (
 )
 from trader_sdk.engine.dense import DensePolicy, Floats
 from trader_sdk.engine.probe import activation_from_probe, read_probe
+from trader_sdk.warnings_shown import warn_once
 
 __all__ = ["Decision", "DecisionStream", "Decisions", "NativeModelWrapper"]
 
@@ -59,6 +67,9 @@ class _Options(NamedTuple):
     activation: str | None = None
     pins: Sequence[Pin] = ()
     backend: Backend = "numpy"
+    recalls: Sequence[Recall] = ()
+    forward_compat: ForwardCompat | None = None
+    max_model_age: timedelta | None = None
 
 
 class NativeModelWrapper:
@@ -104,7 +115,7 @@ class NativeModelWrapper:
         options = _Options(trader_version, expected_sha256, symbol, activation, _pins(pins), backend)
         loaded = _load(path, mode, options)
         object.__setattr__(self, "_loaded", loaded)
-        _warn_once(loaded.raw, loaded.report)
+        warn_once(loaded.raw.path, loaded.raw.sha256, loaded.report.findings)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"a model is immutable: {name} cannot be set")
@@ -219,14 +230,33 @@ class NativeModelWrapper:
 
 
 def check_file(
-    path: str | os.PathLike[str], *, trader_version: str | None = None, pins: Sequence[Pin] = ()
+    path: str | os.PathLike[str],
+    *,
+    trader_version: str | None = None,
+    pins: Sequence[Pin] = (),
+    recalls: Sequence[Recall] = (),
+    forward_compat: ForwardCompat | None = None,
+    max_model_age: timedelta | None = None,
 ) -> tuple[RawCheckpoint, CompatReport]:
     """Do everything that loading does, refuse as warn mode does, and give the report instead of a model.
 
+    Args:
+        path: A checkpoint.
+        trader_version: The trader to check against; this release's own when None.
+        pins, recalls, forward_compat, max_model_age: As for
+            :func:`~trader_sdk.contract.compatibility.check_compatibility`; the time of the check is now.
+
     Raises:
-        SdkError: As :class:`NativeModelWrapper` in warn mode.
+        SdkError: As :class:`NativeModelWrapper` in warn mode; CompatibilityError E505 if it was recalled.
     """
-    loaded = _load(path, Mode.WARN, _Options(trader_version=trader_version, pins=pins))
+    options = _Options(
+        trader_version=trader_version,
+        pins=pins,
+        recalls=recalls,
+        forward_compat=forward_compat,
+        max_model_age=max_model_age,
+    )
+    loaded = _load(path, Mode.WARN, options)
     return loaded.raw, loaded.report
 
 
@@ -240,7 +270,10 @@ def _load(path: str | os.PathLike[str], mode: Mode, options: _Options) -> _Loade
             CURRENT_TRADER_VERSION if options.trader_version is None else options.trader_version,
             sha256=raw.sha256,
             pins=options.pins,
+            recalls=options.recalls,
             at=datetime.now(UTC),
+            forward_compat=options.forward_compat,
+            max_model_age=options.max_model_age,
         ).with_findings(*raw.notes)
         spec = enforce(report, mode)
         return _Loaded(raw, spec, report, _build(raw, detection, report))
@@ -310,27 +343,3 @@ def _smoke_decision(policy: DensePolicy) -> None:
     ones: Floats = np.ones((1, policy.obs_dim), dtype=np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         checked_logits(policy.logits(ones))
-
-
-_shown: Final[set[tuple[str, str]]] = set()
-_shown_lock: Final = threading.Lock()
-
-
-def _warn_once(raw: RawCheckpoint, report: CompatReport) -> None:
-    findings = [finding for finding in report.findings if finding.severity is Severity.POLICY]
-    for finding in findings:
-        key = (raw.sha256, finding.code)
-        with _shown_lock:
-            if key in _shown:
-                continue
-            _shown.add(key)
-        _warn(raw, finding)
-
-
-def _warn(raw: RawCheckpoint, finding: Finding) -> None:
-    # Imported here: most loads have nothing to say, and the logger costs more than the load.
-    import structlog
-
-    structlog.get_logger("trader_sdk.model").warning(
-        "model_loaded_with_finding", path=raw.path, sha256=raw.sha256, **finding.to_dict()
-    )

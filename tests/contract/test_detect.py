@@ -229,6 +229,29 @@ def test_stale_model_is_a_policy_finding() -> None:
     assert check_compatibility(detection, at=NOW, max_model_age=timedelta(days=400)).loads(Mode.STRICT)
 
 
+@pytest.mark.parametrize("stated", [{}, {"data_end": "last spring"}])
+def test_model_of_unknown_age_is_stale_when_an_age_is_set(stated: dict[str, str]) -> None:
+    """A desk that sets a limit hears of the models that it cannot be held to."""
+    detection = detect_version_from_checkpoint(checkpoint(**stated))
+    report = check_compatibility(detection, at=NOW, max_model_age=timedelta(days=90))
+    assert [finding.code for finding in report.refusals(Mode.STRICT)] == ["W706"]
+    assert check_compatibility(detection, at=NOW).loads(Mode.STRICT)
+
+
+def test_recall_reaches_the_stamped_copies() -> None:
+    """Stamping changes the bytes of a recalled file, not what it does."""
+    for lineage in ({"stamped_from": f"sha256:{DIGEST}"}, {"stamped_from": "no", "stamped_earlier": [DIGEST]}):
+        detection = detect_version_from_checkpoint(checkpoint(lineage=lineage))
+        report = check_compatibility(detection, sha256="cd" * 32, recalls=[Recall(sha256=DIGEST, who="a", why="b")])
+        assert [finding.code for finding in report.refusals(Mode.WARN)] == ["E505"]
+
+
+def test_proven_needs_the_proof_in_the_file() -> None:
+    """A file that calls itself proven and holds no golden probe is unproven."""
+    report = check_compatibility(detect_version_from_checkpoint(checkpoint(semantics="proven")))
+    assert [finding.code for finding in report.refusals(Mode.STRICT)] == ["W311"]
+
+
 def test_assert_compatibility_raises_the_refusing_code() -> None:
     """The one-call form gives the spec or the error."""
     assert assert_compatibility(checkpoint()) is MODEL_SPECS["2.7.0"]

@@ -249,7 +249,7 @@ def test_trader_version_is_compared_as_a_version(golden: GoldenPath, version: st
 
 def test_warning_is_shown_once_for_each_file_and_code(golden: GoldenPath, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that is loaded on every bar does not repeat itself."""
-    monkeypatch.setattr("trader_sdk.model._shown", set())
+    monkeypatch.setattr("trader_sdk.warnings_shown._shown", set())
     with structlog.testing.capture_logs() as events:
         for _ in range(3):
             NativeModelWrapper(golden("legacy/no-activation"))

@@ -1,21 +1,41 @@
-"""``trader-pins.toml``: what people assert about files that do not say it themselves."""
+"""``trader-pins.toml`` and ``recalls.toml``: what people assert about files, and what must not run any more."""
 
 from __future__ import annotations
 
 import os
-import tomllib
-from datetime import UTC, date, datetime
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Final
 
-from trader_sdk.checkpoint.source import normalise_digest
-from trader_sdk.contract.compatibility import Pin
-from trader_sdk.contract.detect import parse_model_version
-from trader_sdk.contract.errors import CheckpointError, ConfigError
-from trader_sdk.contract.metadata import ACTIVATIONS
+from trader_sdk.checkpoint.assertions import (
+    Entry,
+    Reader,
+    activation,
+    digest,
+    moment,
+    raise_faults,
+    read_entries,
+    text,
+    version,
+)
+from trader_sdk.contract.compatibility import Pin, Recall
+from trader_sdk.contract.errors import Finding
 
-_TEXTS: Final = ("sha256", "version", "activation", "feature_schema", "who", "why")
-_MAX_BYTES: Final = 1024 * 1024
+_PIN: Final[Mapping[str, Reader]] = MappingProxyType(
+    {
+        "sha256": digest,
+        "version": version,
+        "activation": activation,
+        "feature_schema": digest,
+        "who": text,
+        "why": text,
+        "until": moment,
+    }
+)
+_RECALL: Final[Mapping[str, Reader]] = MappingProxyType(
+    {"sha256": digest, "version": version, "who": text, "why": text}
+)
+_PINNED: Final = ("version", "activation", "feature_schema")
 
 
 def read_pins(path: str | os.PathLike[str]) -> tuple[Pin, ...]:
@@ -23,57 +43,61 @@ def read_pins(path: str | os.PathLike[str]) -> tuple[Pin, ...]:
 
     Args:
         path: TOML with ``[[pin]]`` tables: ``sha256``, ``who`` and ``why`` required, ``version``, ``activation``,
-            ``feature_schema`` and ``until`` (a date or time) as needed.
+            ``feature_schema`` (its sha256) and ``until`` (a date, or a time with its offset) as needed. A pin holds
+            before ``until`` and counts for nothing afterwards.
 
     Returns:
         The pins, in the order written.
 
     Raises:
-        ConfigError: The file is absent, no TOML, or a table has an unknown field or a wrong value.
+        ConfigError: The file is absent or no TOML, a table has an unknown field or a wrong value, or two pins say
+            different things of one file; ``findings`` has every fault.
     """
-    where = os.fspath(path)
-    try:
-        raw = Path(path).read_bytes()
-        document = tomllib.loads(raw[:_MAX_BYTES].decode("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError("CONFIG", "the pins cannot be read", where=where, found=str(error)[:160]) from error
-    tables = document.pop("pin", [])
-    if document or not isinstance(tables, list):
-        raise _refused(where, "[[pin]] tables only", ", ".join(document) or "another kind of pin")
-    return tuple(_pin(table, f"{where} pin {number}") for number, table in enumerate(tables, 1))
+    entries = read_entries(path, "pin", _PIN, ("sha256", "who", "why"))
+    faults = _contradictions(entries)
+    faults += [
+        Finding("CONFIG", entry.where, f"{', '.join(_PINNED[:-1])} or {_PINNED[-1]}", "nothing asserted")
+        for entry in entries
+        if not set(_PINNED) & set(entry.values)
+    ]
+    raise_faults(os.fspath(path), faults)
+    return tuple(Pin(**entry.values) for entry in entries)
 
 
-def _refused(where: str, expected: str, found: object) -> ConfigError:
-    return ConfigError("CONFIG", "a pin is malformed", where=where, expected=expected, found=found)
+def read_recalls(path: str | os.PathLike[str]) -> tuple[Recall, ...]:
+    """Read a recalls file; pass the result to ``check_compatibility`` or ``check_file``.
+
+    Args:
+        path: TOML with ``[[recall]]`` tables: ``sha256`` or ``version`` or both, ``who`` and ``why``. A recall has no
+            end: what may run again is taken out of the file.
+
+    Returns:
+        The recalls, in the order written; a table that names a file and a version recalls both.
+
+    Raises:
+        ConfigError: The file is absent or no TOML, or a table names nothing, has an unknown field or a wrong value;
+            ``findings`` has every fault.
+    """
+    entries = read_entries(path, "recall", _RECALL, ("who", "why"))
+    faults = [
+        Finding("CONFIG", entry.where, "sha256 or version", "neither: nothing is recalled")
+        for entry in entries
+        if not {"sha256", "version"} & set(entry.values)
+    ]
+    raise_faults(os.fspath(path), faults)
+    return tuple(Recall(**entry.values) for entry in entries)
 
 
-def _pin(table: dict[str, Any], where: str) -> Pin:
-    unknown = set(table) - {*_TEXTS, "until"}
-    missing = {"sha256", "who", "why"} - set(table)
-    if unknown or missing:
-        raise _refused(
-            where, f"fields {', '.join(_TEXTS)}, until", f"unknown {unknown or '-'}, missing {missing or '-'}"
-        )
-    texts = {name: table[name] for name in _TEXTS if name in table}
-    wrong = [name for name, value in texts.items() if not isinstance(value, str) or not value]
-    if wrong:
-        raise _refused(where, "text", ", ".join(wrong))
-    if texts.get("activation", "tanh") not in ACTIVATIONS:
-        raise _refused(where, ", ".join(ACTIVATIONS), texts["activation"])
-    if "version" in texts:
-        texts["version"] = parse_model_version(texts["version"])[0]
-    try:
-        texts["sha256"] = normalise_digest(texts["sha256"])
-    except CheckpointError as error:
-        raise _refused(where, "sha256: and 64 hex digits", texts["sha256"][:80]) from error
-    return Pin(**texts, until=_until(table.get("until"), where))
-
-
-def _until(value: object, where: str) -> datetime | None:
-    if value is None:
-        return None
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        return value.astimezone(UTC)
-    if type(value) is date:
-        return datetime(value.year, value.month, value.day, tzinfo=UTC)
-    raise _refused(where, "until as a date or a time with its offset", f"{value!r:.40}")
+def _contradictions(entries: Iterable[Entry]) -> list[Finding]:
+    # Which of two assertions holds must not depend on their order in a file.
+    said: dict[tuple[str, str], object] = {}
+    faults = []
+    for entry in entries:
+        for name in _PINNED:
+            value = entry.values.get(name)
+            if value is None:
+                continue
+            first = said.setdefault((entry.values["sha256"], name), value)
+            if first != value:
+                faults.append(Finding("CONFIG", f"{entry.where} {name}", f"{first}, as said before", str(value)))
+    return faults

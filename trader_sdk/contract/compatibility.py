@@ -274,15 +274,22 @@ def _file_range_findings(
 
 
 def _recall_findings(detection: Detection, sha256: str | None, recalls: Sequence[Recall]) -> list[Finding]:
-    digest = sha256.removeprefix("sha256:") if sha256 is not None else None
+    # A stamped copy is other bytes with the same weights: what was recalled stays recalled.
+    lineage = detection.metadata.fields.get("lineage", {})
+    ancestors = (sha256, lineage.get("stamped_from"), *_texts(lineage.get("stamped_earlier")))
+    digests = {str(one).removeprefix("sha256:") for one in ancestors if one is not None}
     return [
         Finding(
             "E505", where=recall.sha256 or f"model {recall.version}", actual=f"recalled by {recall.who}: {recall.why}"
         )
         for recall in recalls
-        if (recall.sha256 is not None and recall.sha256.removeprefix("sha256:") == digest)
+        if (recall.sha256 is not None and recall.sha256.removeprefix("sha256:") in digests)
         or (recall.version is not None and recall.version in detection.candidates)
     ]
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, list | tuple) else ()
 
 
 def _feature_findings(detection: Detection) -> list[Finding]:
@@ -297,8 +304,10 @@ def _feature_findings(detection: Detection) -> list[Finding]:
         actual = sha256_of(value)
         if stated.removeprefix("sha256:") != actual.removeprefix("sha256:"):
             findings.append(Finding("E304", where=name, expected=stated, actual=actual))
-    if fields.get("semantics") == "unproven":
-        findings.append(Finding("W311", where="semantics", actual="unproven"))
+    semantics = fields.get("semantics")
+    if semantics == "unproven" or (semantics == "proven" and "golden_probe" not in fields):
+        actual = "unproven" if semantics == "unproven" else "called proven, without a golden probe"
+        findings.append(Finding("W311", where="semantics", actual=actual))
     return findings
 
 
@@ -309,15 +318,34 @@ def _activation_findings(detection: Detection) -> list[Finding]:
 
 
 def _age_findings(detection: Detection, at: datetime | None, max_model_age: timedelta | None) -> list[Finding]:
-    end = detection.metadata.text("data_end")
-    if at is None or max_model_age is None or end is None:
+    if at is None or max_model_age is None:
         return []
+    return stale_findings(detection.metadata.text("data_end"), at, max_model_age)
+
+
+def stale_findings(data_end: str | None, at: datetime, max_model_age: timedelta) -> list[Finding]:
+    """Return W706 where a model's data ended too long ago, or where nothing says when.
+
+    Args:
+        data_end: As the file states it, RFC 3339; a time without its offset is UTC.
+        at: Aware time of the check.
+        max_model_age: Oldest ``data_end`` that is not called stale.
+
+    Example:
+        >>> at = datetime(2026, 7, 1, tzinfo=UTC)
+        >>> [finding.actual for finding in stale_findings("2026-01-01", at, timedelta(days=90))]
+        ['181 days']
+    """
+    expected = f"data_end of the last {_age(max_model_age)}"
     try:
-        ended = datetime.fromisoformat(end)
+        ended = datetime.fromisoformat(data_end or "")
     except ValueError:
-        return [Finding("W706", where="data_end", expected="an RFC 3339 time", actual=end[:40])]
-    ended = ended if ended.tzinfo else ended.replace(tzinfo=UTC)
-    age = at - ended
-    if age <= max_model_age:
-        return []
-    return [Finding("W706", where="data_end", expected=f"at most {max_model_age.days} days", actual=f"{age.days} days")]
+        return [
+            Finding("W706", where="data_end", expected=expected, actual=data_end[:40] if data_end else "not stated")
+        ]
+    age = at - (ended if ended.tzinfo else ended.replace(tzinfo=UTC))
+    return [Finding("W706", where="data_end", expected=expected, actual=_age(age))] if age > max_model_age else []
+
+
+def _age(age: timedelta) -> str:
+    return f"{age.days} days" if age >= timedelta(days=2) else str(age)
