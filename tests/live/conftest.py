@@ -155,12 +155,6 @@ def ended_run(tmp_path_factory: pytest.TempPathFactory, daily_archive: Path) -> 
 
 
 @pytest.fixture
-def trader(tmp_path: Path) -> Callable[..., RunResult]:
-    """Return a function that runs ``trader run ... --state-dir TMP --json 1`` to its end."""
-    return lambda *arguments: run_trader(tmp_path / "state", *arguments)
-
-
-@pytest.fixture
 def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., RunResult]:
     """Return a function that runs a command in this process, without API keys."""
     for name in KEY_NAMES:

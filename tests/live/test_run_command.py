@@ -37,9 +37,9 @@ def test_run_trades_real_days_and_agrees_with_the_venue(ended_run: tuple[Path, A
     assert compared.last["orders"] == last["orders"]
 
 
-def test_run_trades_simulated_minutes(trader: Trader, minute_archive: Path) -> None:
+def test_run_trades_simulated_minutes(ask: Trader, tmp_path: Path, minute_archive: Path) -> None:
     """A one-minute model trades the simulated market with limits, labelled simulated in the gate table."""
-    result = trader("--archive", str(minute_archive), "--strict-version", "1", "--max-bars", "12")
+    result = ask(tmp_path, "run", "--archive", str(minute_archive), "--strict-version", "1", "--max-bars", "12")
     assert result.code == 0, result.stderr
     assert result.last["fills"] > 0
     assert result.named("gate_row")[0]["data"] == "simulated"
@@ -64,9 +64,9 @@ def test_looking_commands_tell_what_the_run_did(ended_run: tuple[Path, Any], ask
     assert ask(tmp_path / "empty", "status").code == 2
 
 
-def test_run_decides_and_sends_nothing_when_it_is_dry(trader: Trader, daily_archive: Path) -> None:
+def test_run_decides_and_sends_nothing_when_it_is_dry(ask: Trader, tmp_path: Path, daily_archive: Path) -> None:
     """A dry run decides on every bar and places no order."""
-    result = trader("--archive", str(daily_archive), "--max-bars", "3", "--dry-run", "1")
+    result = ask(tmp_path, "run", "--archive", str(daily_archive), "--max-bars", "3", "--dry-run", "1")
     assert result.code == 0, result.stderr
     assert (result.last["decisions"], result.last["orders"], result.last["fills"]) == (6, 0, 0)
 

@@ -34,8 +34,10 @@ RECONCILE_EVERY_SECONDS: Final = 60.0
 RECONCILE_EVERY: Final = timedelta(seconds=RECONCILE_EVERY_SECONDS)
 LOOK_WHILE_WORKING: Final = timedelta(seconds=5)
 """How often orders that work are asked for while the market is open."""
-LOOK_WHILE_CLOSED: Final = timedelta(minutes=5)
-"""How often queued orders, or a bar that is late, are asked for while it is closed."""
+LOOK_WHILE_QUEUED: Final = timedelta(minutes=30)
+"""How often orders that wait for the open are asked for."""
+LOOK_FOR_BARS: Final = timedelta(seconds=30)
+"""How often a bar is asked for that should be there and may still be acted on."""
 MOST_TROUBLES: Final = 5
 """Failed reads in a row after which the run ends."""
 _WIND_DOWN_TICKS: Final = 6
@@ -93,10 +95,12 @@ class SessionLoop:
         if self._is_local:
             return None
         session, now = self._session, self._session.clock.now()
-        if not session.schedule.is_open(now):
-            waits = session.desk.has_working or self._lacks_bars(now)
-            return now + (LOOK_WHILE_CLOSED if waits else RECONCILE_EVERY)
-        return now + (LOOK_WHILE_WORKING if session.desk.has_working else RECONCILE_EVERY)
+        is_open, works = session.schedule.is_open(now), session.desk.has_working
+        if self._lacks_bars(now):
+            return now + LOOK_FOR_BARS
+        if works:
+            return now + (LOOK_WHILE_WORKING if is_open else LOOK_WHILE_QUEUED)
+        return now + RECONCILE_EVERY if is_open else None
 
     def _lacks_bars(self, now: datetime) -> bool:
         """Return whether a bar that may still be acted on has not come."""
