@@ -112,6 +112,9 @@ def local_run(config: LiveConfig, say: Say) -> Iterator[LocalRun]:
             say("gate_row", gate_fields(row))
         if selection.refusal is not None or replay is None:
             raise selection.refusal or ArchiveError("E601", "nothing to trade", where=str(archive))
+        real = sorted({row.symbol for row in selection.rows if row.data_kind == DataKind.REAL})
+        if config.archive is None and replay.kind is not DataKind.REAL and real:
+            say("no_real_model", {"symbols": real})
         check_no_overlap(selection.models, replay.first_bar)
         broker, make_clock = _start_exchange(config, folder, replay, resources)
         config = config.model_copy(update={"max_bars": replay.n_bars})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -55,9 +56,11 @@ class RunScreen:
             self._output.table("gate_table", "Gate: what trades", _GATE_COLUMNS, [_gate_cells(row) for row in chosen])
         for row in chosen:
             self._output.event("gate_detail", _gate_detail(row))
-        for row in rows:
-            if not row["chosen"]:
-                self._output.event("passed_over", _passed_over(row))
+        passed_over = [row for row in rows if not row["chosen"]]
+        for row in passed_over:
+            self._output.event("passed_over", _wrapped(_passed_over(row)))
+        for remedy in dict.fromkeys(row["remedy"] for row in passed_over if row["remedy"]):
+            self._output.event("remedy", _wrapped(f"-> {remedy}"))
 
 
 _GATE_COLUMNS: Final = ("symbol", "bar", "model", "class", "tier", "fit", "PF", "cons", "DD", "sha")
@@ -67,7 +70,7 @@ def _gate_cells(row: Fields) -> list[str]:
     numbers = (row["fitness"], row["profit_factor"], row["consistency"], row["max_drawdown"])
     return [
         *(row["symbol"], row["timeframe"], row["version"] or "", row["class"], row["tier"]),
-        *("" if value is None else f"{value:.2f}" for value in numbers),
+        *("" if value is None else f"{value:.2f}" if value < 100 else f"{value:.0f}" for value in numbers),
         row["sha8"],
     ]
 
@@ -82,8 +85,12 @@ def _gate_detail(row: Fields) -> str:
 
 def _passed_over(row: Fields) -> str:
     name = f"{row['symbol']} {row['timeframe']} {row['version_id']}".rstrip()
-    remedy = f" -> {row['remedy']}" if row["remedy"] else ""
-    return f"  passed over: {name} {row['class']}: {row['why']}{remedy}"
+    return f"passed over: {name}: {row['why']}"
+
+
+def _wrapped(text: str) -> str:
+    """Return ``text`` on lines of at most 79 columns, the further ones indented."""
+    return "\n".join(textwrap.wrap(text, 79, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False))
 
 
 def _nothing(_fields: Fields) -> str | None:
@@ -92,13 +99,21 @@ def _nothing(_fields: Fields) -> str | None:
 
 def _demo_archive(fields: Fields) -> str:
     lifted = f"; {len(fields['overrides'])} REVIEW models lifted for 24 h, here only" if fields["overrides"] else ""
-    return f"No --archive given: trading a working copy of the demo archive{lifted}."
+    return f"no --archive: a working copy of the demo archive is traded{lifted}"
 
 
 def _first_line(fields: Fields) -> str:
-    where = "; no keys found, so orders go to the embedded exchange on loopback" if fields["local"] else ""
+    where = "\nno broker: orders go to the embedded exchange on loopback" if fields["local"] else ""
     strict = "strict" if fields["strict"] else "NOT STRICT"
     return f"trader-sdk {fields['sdk_version']}  {fields['mode']}  {strict}{where}"
+
+
+def _no_real_model(fields: Fields) -> str:
+    names = ", ".join(fields["symbols"])
+    return _wrapped(
+        f"No model of real bars ({names}) passed the gate, which is the honest answer: daily bars hold little that can "
+        "be learned. The run trades the simulated market, whose edge was planted."
+    )
 
 
 def _run_started(fields: Fields) -> str:
@@ -182,6 +197,7 @@ def _finished(fields: Fields) -> str | None:
 _TEXTS: Final[Mapping[str, Callable[[Fields], str | None]]] = {
     "first_line": _first_line,
     "demo_archive": _demo_archive,
+    "no_real_model": _no_real_model,
     "run_started": _run_started,
     "reconcile_finished": _reconcile_finished,
     "ready": _ready,
