@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -106,7 +107,16 @@ def _show_usage(error: Any, prog: str) -> int:
     return EXIT_USAGE
 
 
+def _end_on_request() -> None:
+    # Until a command handles signals itself there is nothing to wind down: being asked to end is no failure.
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None:
+            signal.signal(number, lambda *_: sys.exit(0))
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the ``trader`` command and exit with its code."""
+    _end_on_request()
     arguments = list(sys.argv[1:] if argv is None else argv)
     raise SystemExit(run_app(build_app(arguments), arguments))
