@@ -66,7 +66,8 @@ def _subcommands(target: str) -> set[str]:
 
     module, name = target.split(":")
     app = getattr(importlib.import_module(module), name)
-    return {command.name or command.callback.__name__.replace("_", "-") for command in app.registered_commands}
+    commands = {command.name or command.callback.__name__.replace("_", "-") for command in app.registered_commands}
+    return commands | {group.name for group in app.registered_groups}
 
 
 def test_every_extra_of_the_readme_exists() -> None:

@@ -60,7 +60,9 @@ class _Loaded:
         return policy_sha256(self.policy.layers)
 
 
-class _Options(NamedTuple):
+class LoadOptions(NamedTuple):
+    """What a load may be told; see :class:`NativeModelWrapper` and ``check_compatibility`` for each."""
+
     trader_version: str | None = None
     expected_sha256: str | None = None
     symbol: str | None = None
@@ -112,7 +114,7 @@ class NativeModelWrapper:
         backend: Backend = "numpy",
     ) -> None:
         mode = Mode.STRICT if strict_version else Mode.WARN
-        options = _Options(trader_version, expected_sha256, symbol, activation, _pins(pins), backend)
+        options = LoadOptions(trader_version, expected_sha256, symbol, activation, _pins(pins), backend)
         loaded = _load(path, mode, options)
         object.__setattr__(self, "_loaded", loaded)
         warn_once(loaded.raw.path, loaded.raw.sha256, loaded.report.findings)
@@ -249,7 +251,7 @@ def check_file(
     Raises:
         SdkError: As :class:`NativeModelWrapper` in warn mode; CompatibilityError E505 if it was recalled.
     """
-    options = _Options(
+    options = LoadOptions(
         trader_version=trader_version,
         pins=pins,
         recalls=recalls,
@@ -260,7 +262,18 @@ def check_file(
     return loaded.raw, loaded.report
 
 
-def _load(path: str | os.PathLike[str], mode: Mode, options: _Options) -> _Loaded:
+def load_quietly(path: str | os.PathLike[str], options: LoadOptions) -> NativeModelWrapper:
+    """Load as warn mode does without logging what was found, for callers that show ``report`` themselves.
+
+    Raises:
+        SdkError: As :class:`NativeModelWrapper` in warn mode.
+    """
+    model = object.__new__(NativeModelWrapper)
+    object.__setattr__(model, "_loaded", _load(path, Mode.WARN, options))
+    return model
+
+
+def _load(path: str | os.PathLike[str], mode: Mode, options: LoadOptions) -> _Loaded:
     raw = read_checkpoint(path, backend=options.backend, expected_sha256=options.expected_sha256)
     try:
         detection = _with_activation(detect_version_from_checkpoint(raw.fields), options.activation)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from trader_sdk.ci.checks import printable
 from trader_sdk.cli.output import Output
 from trader_sdk.contract.errors import Finding, SdkError, exit_code_of
 
@@ -103,8 +104,3 @@ def shorten(value: Any) -> str:
         return ", ".join(f"{name}: {shorten(item)}" for name, item in value.items())
     text = printable(value if isinstance(value, str) else repr(value))
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
-
-
-def printable(text: str) -> str:
-    """Return text from a file with control characters escaped, so that it cannot command a terminal."""
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
