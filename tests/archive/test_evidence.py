@@ -43,6 +43,11 @@ def test_model_is_approved_when_bars_and_floors_are_met() -> None:
         (block(n_trades=19), "REVIEW", "TOO_FEW_TRADES", "n_trades"),
         (block(n_trades=0), "DROP", "INVALID_METRIC", "n_trades"),
         (block(shown={"active_windows": 4.0}), "REVIEW", "TOO_FEW_TRADES", "active_windows"),
+        (block(n_windows=None), "REVIEW", "INSUFFICIENT_EVIDENCE", "n_windows"),
+        (block(n_windows=6), "REVIEW", "INSUFFICIENT_EVIDENCE", "n_windows"),
+        (block(n_windows=15), "REVIEW", "INSUFFICIENT_EVIDENCE", "n_windows"),
+        (block(n_bars=None), "REVIEW", "INSUFFICIENT_EVIDENCE", "n_bars"),
+        (block(n_bars=349), "REVIEW", "INSUFFICIENT_EVIDENCE", "n_bars"),
         (block(real_drawdown=0.1501), "DROP", "HIGH_DRAWDOWN", "real_drawdown"),
         (block(real_drawdown=math.nan), "DROP", "INVALID_METRIC", "real_drawdown"),
         (block(real_drawdown=-0.1), "DROP", "INVALID_METRIC", "real_drawdown"),
@@ -63,6 +68,8 @@ def test_class_is_capped_when_evidence_is_missing_or_weak(evidence, gate_class: 
         block(real_drawdown=0.15),
         block(real_drawdown=None),
         block(shown={"active_windows": 5.0}),
+        block(n_bars=350),
+        block(n_windows=14),
     ],
 )
 def test_model_is_approved_when_a_floor_is_exactly_met(evidence: GateBlock) -> None:
@@ -70,7 +77,7 @@ def test_model_is_approved_when_a_floor_is_exactly_met(evidence: GateBlock) -> N
     assert judge(GOOD, evidence, AS_IT_SHOULD_BE, HOUSE_POLICY).gate_class == "APPROVED"
 
 
-@pytest.mark.parametrize("n_trials", [1, 3, 4, 10, 100])
+@pytest.mark.parametrize("n_trials", [1, 3, 4, 10, 100, 2**53])
 def test_needed_t_grows_with_every_trial_on_the_same_data(n_trials: int) -> None:
     """Opening GATE again is a trial and raises the floor."""
     circumstances = replace(AS_IT_SHOULD_BE, n_trials=n_trials)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +183,46 @@ def test_opening_gate_again_on_the_same_data_counts_as_a_trial(samples: Samples,
     assert archived(6, timeframe="1Hour").assessments[0].n_trials == 1
 
 
+def test_every_run_of_the_slot_counts_as_a_trial_when_nobody_says_which_data_it_was(archived: Archive) -> None:
+    """Leaving the digest out must not make trials free: what was not said counts as the weaker case."""
+    assert [archived(seed, data=None).assessments[0].n_trials for seed in range(3)] == [1, 2, 3]
+    assert archived(3).assessments[0].n_trials == 1
+    assert archived(4, data=None).assessments[0].n_trials == 5
+
+
+def test_trials_are_counted_on_the_chain_when_the_index_was_edited(
+    archived: Archive, manager: TrainingArchiveManager
+) -> None:
+    """A derived file must not decide how much evidence is asked for."""
+    archived(0)
+    with closing(sqlite3.connect(manager.root / "index.sqlite")) as database:
+        database.execute("DELETE FROM verdicts")
+        database.commit()
+    assert archived(1).assessments[0].n_trials == 2
+
+
+def test_the_four_metrics_come_from_gate_when_further_figures_bear_their_names(
+    samples: Samples, archived: Archive
+) -> None:
+    """``extra`` and ``shown`` add figures; they never take the place of a gated metric."""
+    gate = {"final": samples.gate_block(fitness_score=0.1, shown={"max_drawdown": 0.0}), "best": None}
+    verdict = archived(gate=gate, extra={"fitness_score": [9.0, 9.0], "max_drawdown": [0.0, 0.0]}).assessments[0]
+    values = {name: getattr(metric, "value", metric) for name, metric in verdict.metrics.items()}
+    assert verdict.class_ == "DROP"
+    assert (values["fitness_score"], values["max_drawdown"]) == (0.1, samples.good["max_drawdown"])
+
+
+def test_a_desks_own_metric_may_be_a_figure_that_gate_shows(samples: Samples, tmp_path: Path) -> None:
+    """``extra`` bars reach what the GATE block shows, without an array of validations beside it."""
+    policy = ModelGatingConfig(name="desk", extra={"sortino": {"approved": 2.0, "review": 1.0}})
+    final = samples.write_checkpoint(tmp_path / "final.safetensors")
+    for sortino, expected in ((2.5, "APPROVED"), (1.5, "REVIEW"), (0.5, "DROP")):
+        gate = {"final": samples.gate_block(shown={"active_windows": 7.0, "sortino": sortino}), "best": None}
+        manager = TrainingArchiveManager(tmp_path / f"archive{sortino}", policy)
+        summary = samples.summary_of(samples.model_summary(final, gate=gate))
+        assert manager.archive_training_run(summary).assessments[0].class_ == expected
+
+
 def test_questions_about_the_archive(archived: Archive, manager: TrainingArchiveManager) -> None:
     """Approved models of a run, history newest last."""
     first, second = archived(0), archived(1, gate=None)
@@ -228,6 +270,7 @@ def test_hostile_symbols_stay_inside_the_archive(
         ({"final": "missing.pt"}, ArchiveError),
         ({"symbol": ""}, ArchiveError),
         ({"symbol": "A" * 33}, ArchiveError),
+        ({"symbol": "A\ud800"}, ArchiveError),
         ({"timeframe": "2Day"}, ArchiveError),
         ({"metrics": {"fitness_score": [1.0]}}, ArchiveError),
         ({"metrics": {name: [1.0] * (1 + (name == "consistency")) for name in METRICS}}, ArchiveError),

@@ -181,9 +181,10 @@ def _values(model: SummaryModel, evidence: GateBlock | None, index: int) -> dict
         value = getattr(source, name)
         values[name] = value[index] if isinstance(value, tuple) else value
     for name, array in model.extra.items():
-        values[name] = array[index] if index < len(array) else None
+        if name not in METRICS:  # a desk's own metric adds a bar and never takes the place of one of the four
+            values[name] = array[index] if index < len(array) else None
     shown = evidence.shown if evidence is not None else {}
-    return {**values, **{name: shown[name] for name in model.extra if name in shown}}
+    return {**values, **{name: value for name, value in shown.items() if name not in METRICS}}
 
 
 def _metrics(choice: Choice, judgement: Judgement) -> dict[str, object]:

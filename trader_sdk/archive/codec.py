@@ -40,12 +40,14 @@ def jsonable(value: object, where: str = "summary") -> Any:
         >>> jsonable({"profit_factor": (1.5, float("inf"))})
         {'profit_factor': [1.5, 'Infinity']}
     """
-    if value is None or isinstance(value, str | bool | int):
+    if isinstance(value, str):
+        return _text(value, where)
+    if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else _named(value)
     if isinstance(value, Mapping):
-        return {str(key): jsonable(item, f"{where}.{key}") for key, item in value.items()}
+        return {_text(str(key), where): jsonable(item, f"{where}.{key}") for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [jsonable(item, f"{where}[{i}]") for i, item in enumerate(value)]
     if hasattr(value, "tolist"):
@@ -53,6 +55,14 @@ def jsonable(value: object, where: str = "summary") -> Any:
     if hasattr(value, "isoformat") or hasattr(value, "__fspath__"):
         return value.isoformat() if hasattr(value, "isoformat") else str(value)
     raise ArchiveError("E609", "not JSON data", where=where, expected="plain data", found=type(value).__name__)
+
+
+def _text(value: str, where: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ArchiveError("E609", "not text", where=where, expected="UTF-8", found=ascii(value[:40])) from error
+    return value
 
 
 def _named(value: float) -> str:

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from trader_sdk.archive.blocks import MAX_WINDOWS, MIN_WINDOW_BARS, MIN_WINDOWS
 from trader_sdk.archive.folds import tier_of
 from trader_sdk.archive.gate import Flag, FlagName, GateClass, Tier, classify, worst
 from trader_sdk.archive.metrics import min_active_windows, required_t
-from trader_sdk.archive.policy import ModelGatingConfig
+from trader_sdk.archive.policy import HOUSE_METRIC_SET, ModelGatingConfig
 from trader_sdk.contract.bars import DataKind
 from trader_sdk.contract.documents import GateBlock
 
@@ -130,6 +131,7 @@ def _floors(evidence: GateBlock | None, circumstances: Circumstances, policy: Mo
         return
     yield from _real_drawdown(evidence.real_drawdown, policy.max_real_drawdown)
     yield from _trades(evidence, policy.min_trades)
+    yield from _windows(evidence, policy.metric_set)
     needed = required_t(circumstances.n_trials, policy.min_t, policy.false_approval_rate)
     if evidence.t is None or not math.isfinite(evidence.t) or evidence.t < needed:
         yield _weak("t", evidence.t, needed)
@@ -155,6 +157,16 @@ def _trades(evidence: GateBlock, min_trades: int) -> Iterator[Flag]:
     if active is not None and evidence.n_windows and active < min_active_windows(evidence.n_windows):
         needed = float(min_active_windows(evidence.n_windows))
         yield Flag(FlagName.TOO_FEW_TRADES, "active_windows", active, needed, GateClass.APPROVED)
+
+
+def _windows(evidence: GateBlock, metric_set: str) -> Iterator[Flag]:
+    if metric_set != HOUSE_METRIC_SET:
+        return  # the house's windows belong to its own metric set
+    count, bars = evidence.n_windows, evidence.n_bars
+    if count is None or not MIN_WINDOWS <= count <= MAX_WINDOWS:
+        yield _weak("n_windows", count, MIN_WINDOWS)
+    if bars is None or bars < (count or MIN_WINDOWS) * MIN_WINDOW_BARS:
+        yield _weak("n_bars", bars, (count or MIN_WINDOWS) * MIN_WINDOW_BARS)
 
 
 def _weak(metric: str, value: float | None = None, bar: float | None = None) -> Flag:

@@ -11,10 +11,9 @@ import sqlalchemy as sa
 
 from trader_sdk.archive.codec import encode
 from trader_sdk.archive.layout import DATABASE_FILE, INDEX_FILE
-from trader_sdk.archive.slots import ArchiveState, RunRef, SlotKey, VerdictRef
+from trader_sdk.archive.slots import ArchiveState, RunRef, VerdictRef
 from trader_sdk.archive.store.audit import ChainHead
 from trader_sdk.archive.store.durable import replace_derived
-from trader_sdk.contract.documents import GateClass
 from trader_sdk.contract.errors import ArchiveError
 
 INDEX_SCHEMA: Final = 1
@@ -94,28 +93,11 @@ class SqliteIndex:
             _insert(connection, [run], verdicts)
             connection.execute(sa.update(_HEAD).values(seq=head.seq, sha256=head.sha256))
 
-    def trials(self, slot: SlotKey, data_digest: str) -> int:
-        """Return how many runs judged this slot on this data."""
-        table = _VERDICTS.c
-        question = sa.select(sa.func.count(sa.distinct(table.run))).where(
-            table.symbol == slot.symbol, table.timeframe == slot.timeframe.value, table.data_digest == data_digest
-        )
-        with self._reading() as connection:
-            return int(connection.execute(question).scalar_one())
-
     def runs(self) -> list[dict[str, Any]]:
         """Return the entries of ``index.json``, in order of commitment."""
         with self._reading() as connection:
             rows = connection.execute(sa.select(_RUNS).order_by(_RUNS.c.audit_seq))
             return [{"path": row.timestamp, **row._asdict()} for row in rows]
-
-    def approved_keys(self, run: str) -> list[str]:
-        """Return the ids of a run's APPROVED verdicts, without the run's name."""
-        question = sa.select(_VERDICTS.c.id).where(
-            _VERDICTS.c.run == run, _VERDICTS.c["class"] == GateClass.APPROVED.value
-        )
-        with self._reading() as connection:
-            return sorted(str(row.id).rsplit("/", 1)[0] for row in connection.execute(question))
 
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:

@@ -86,16 +86,6 @@ class HouseMetrics:
     folds: tuple[Fold, ...]
     tier: Tier
 
-    @property
-    def required_t(self) -> float:
-        """Return the house's floor of evidence at this number of trials."""
-        return required_t(self.n_trials)
-
-    @property
-    def has_enough_windows(self) -> bool:
-        """Return whether at least ``ceil(0.7 W)`` windows had exposure."""
-        return self.active_windows >= min_active_windows(self.n_windows)
-
 
 def house_metrics(windows: Sequence[Ledger], *, n_trials: int, bars_per_year: float) -> HouseMetrics:
     """Compute ``house@1``.
@@ -264,7 +254,8 @@ def required_t(n_trials: int, min_t: float = 3.0, false_approval_rate: float = F
         >>> required_t(1), round(required_t(20), 3)
         (3.0, 3.481)
     """
-    return max(min_t, NormalDist().inv_cdf(1.0 - false_approval_rate / n_trials))
+    # By symmetry from the lower tail: 1 - rate / trials would round to 1 for many trials.
+    return max(min_t, -NormalDist().inv_cdf(false_approval_rate / n_trials))
 
 
 def min_active_windows(n_windows: int) -> int:

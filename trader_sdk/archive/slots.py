@@ -104,6 +104,10 @@ class ArchiveState:
         """Return a slot's verdicts, newest first."""
         return [ref for ref in reversed(self.verdicts.values()) if ref.slot == key]
 
+    def trials(self, key: SlotKey, data_digest: str | None) -> int:
+        """Return how many runs judged a slot on this data; where nobody says which data it was, every run counts."""
+        return len({ref.run for ref in self.verdicts_of(key) if data_digest in (None, ref.data_digest)})
+
     def newest_verdict(self, key: SlotKey, version_id: str, policy_sha256: str | None = None) -> VerdictRef | None:
         """Return the newest verdict about a version in a slot."""
         return next(

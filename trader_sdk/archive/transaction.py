@@ -27,7 +27,7 @@ from trader_sdk.archive.layout import (
 )
 from trader_sdk.archive.policy import ModelGatingConfig
 from trader_sdk.archive.reader import ArchiveReader
-from trader_sdk.archive.slots import SlotKey, fold
+from trader_sdk.archive.slots import ArchiveState, SlotKey, fold
 from trader_sdk.archive.store.audit import AuditLog, ChainHead
 from trader_sdk.archive.store.durable import remove_folder, storage_errors, sync_folder, write_new
 from trader_sdk.contract.documents import (
@@ -71,12 +71,12 @@ class RunWriter:
             text: The summary's own bytes, stored as they came.
             base: Folder that its paths are relative to.
         """
-        index = fresh_index(self.root)
+        index, state = fresh_index(self.root), fold(AuditLog(self.root).read().records)
         timestamp = self._free_timestamp()
         with _unfinished_folder(self.root) as folder:
             models = folder / MODELS_FOLDER
             models.mkdir()
-            verdicts = tuple(self._judge(model, base, models, timestamp, index) for model in summary.models.values())
+            verdicts = tuple(self._judge(model, base, models, timestamp, state) for model in summary.models.values())
             files = {SUMMARY_FILE: write_new(folder / SUMMARY_FILE, text)}
             files |= self._write_documents(folder, summary, verdicts)
             sync_folder(models)
@@ -91,11 +91,12 @@ class RunWriter:
             attempt += 1
         return run_timestamp(self.at, attempt)
 
-    def _judge(self, model: SummaryModel, base: Path, folder: Path, timestamp: str, index: SqliteIndex) -> Verdict:
+    def _judge(self, model: SummaryModel, base: Path, folder: Path, timestamp: str, state: ArchiveState) -> Verdict:
         slot = SlotKey(model.symbol, model.timeframe)
         choice = choose_checkpoint(model, base, self.policy)
         artefacts = store_artefacts(choice.path, folder, slot)
-        earlier = index.trials(slot, model.data.digest) if model.data else 0
+        # Counted on the chain: a derived index must not decide how much evidence is asked for.
+        earlier = state.trials(slot, model.data.digest if model.data else None)
         return build_verdict(
             model,
             choice,
