@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,19 @@ import numpy as np
 import pytest
 
 from trader_sdk.archive.manager import TrainingArchiveManager
+from trader_sdk.broker.alpaca import AlpacaBroker
+from trader_sdk.broker.credentials import Credentials
+from trader_sdk.broker.endpoint import local_endpoint
+from trader_sdk.broker.local_control import LocalControl
 from trader_sdk.checkpoint.safetensors_format import safetensors_bytes
 from trader_sdk.cli import build_app, run_app
 from trader_sdk.contract.metadata import get_checkpoint_metadata
+from trader_sdk.data import load_bars
+from trader_sdk.exchange import AssetSetup, ExchangeSetup, LocalExchange
 from trader_sdk.features.schema import build_schema
+from trader_sdk.live.clock import WallClock
+from trader_sdk.live.events import bar_ns
+from trader_sdk.live.schedule import Schedule
 
 REPOSITORY = Path(__file__).parents[2]
 N_FEATURES, WINDOW = 59, 100
@@ -115,6 +126,59 @@ def make_archive(tmp_path: Path) -> Callable[..., Path]:
         return build_archive(tmp_path / "made", [model])
 
     return make
+
+
+PLAYED_FROM = datetime(2012, 7, 10, tzinfo=UTC)
+
+
+class PlayedAlpaca(AlpacaBroker):
+    """The local exchange under Alpaca's name: everything that depends on the mode takes Alpaca's way."""
+
+    @property
+    def name(self) -> str:
+        """Return Alpaca's paper house."""
+        return "alpaca-paper"
+
+
+class PlayedDay:
+    """A running venue whose time passes only when the trader sleeps."""
+
+    def __init__(self, exchange: LocalExchange) -> None:
+        credentials = Credentials.of(exchange.key, exchange.secret)
+        self.broker = PlayedAlpaca(local_endpoint(exchange, feed_label="vendored"), credentials)
+        self.control = LocalControl(exchange.control_url, credentials)
+        self.slept_seconds = 0.0
+        self._state = self.control.state()
+
+    def now(self) -> datetime:
+        """Return the venue's time."""
+        return self._state.at
+
+    async def sleep(self, seconds: float) -> None:
+        """Let ``seconds`` pass at the venue, instant by instant."""
+        self.slept_seconds += seconds
+        until = self.now() + timedelta(seconds=seconds)
+        while self.now() < until and not self._state.is_finished:
+            self._state = (await asyncio.to_thread(self.control.ready, self._state.instant, wake_at=until)).state
+
+    def clock(self, schedule: Schedule) -> WallClock:
+        """Return the wall clock that the trader uses for Alpaca, on this time."""
+        return WallClock(schedule, wall=self.now, sleep=self.sleep, longest_nap_seconds=7_200)
+
+
+@pytest.fixture
+def day(tmp_path: Path) -> Iterator[PlayedDay]:
+    """Return a venue on the evening before 2012-07-10, with real AAPL bars."""
+    bars = load_bars("vendored", "AAPL", "1Day")
+    first = int((bars.t < bar_ns(PLAYED_FROM)).sum())
+    cut = {"AAPL": bars.slice(first - 900, first + 5)}
+    assets = tuple(AssetSetup.of(series) for series in cut.values())
+    setup = ExchangeSetup(run_id="alpaca-day", assets=assets, start_ns=bar_ns(PLAYED_FROM))
+    with LocalExchange(tmp_path / "venue", setup, cut) as exchange:
+        played = PlayedDay(exchange)
+        yield played
+        played.control.close()
+        played.broker.close()
 
 
 class RunResult:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,74 +10,16 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from trader_sdk.broker.alpaca import AlpacaBroker
-from trader_sdk.broker.credentials import Credentials
-from trader_sdk.broker.endpoint import local_endpoint
-from trader_sdk.broker.local_control import LocalControl
 from trader_sdk.contract.errors import ConfigError, StorageError
 from trader_sdk.data import load_bars
-from trader_sdk.exchange import AssetSetup, ExchangeSetup, LocalExchange
 from trader_sdk.live import LiveConfig, LiveTrader
-from trader_sdk.live.clock import WallClock
-from trader_sdk.live.events import bar_ns
-from trader_sdk.live.schedule import Schedule
 from trader_sdk.orders import OrderStatus, TimeInForce
 
 NEW_YORK = ZoneInfo("America/New_York")
 START = datetime(2012, 7, 10, tzinfo=UTC)
 
 
-class PlayedAlpaca(AlpacaBroker):
-    """The local exchange under Alpaca's name: everything that depends on the mode takes Alpaca's way."""
-
-    @property
-    def name(self) -> str:
-        """Return Alpaca's paper house."""
-        return "alpaca-paper"
-
-
-class PlayedDay:
-    """A running venue whose time passes only when the trader sleeps."""
-
-    def __init__(self, exchange: LocalExchange) -> None:
-        credentials = Credentials.of(exchange.key, exchange.secret)
-        self.broker = PlayedAlpaca(local_endpoint(exchange, feed_label="vendored"), credentials)
-        self.control = LocalControl(exchange.control_url, credentials)
-        self.slept_seconds = 0.0
-        self._state = self.control.state()
-
-    def now(self) -> datetime:
-        """Return the venue's time."""
-        return self._state.at
-
-    async def sleep(self, seconds: float) -> None:
-        """Let ``seconds`` pass at the venue, instant by instant."""
-        self.slept_seconds += seconds
-        until = self.now() + timedelta(seconds=seconds)
-        while self.now() < until and not self._state.is_finished:
-            self._state = (await asyncio.to_thread(self.control.ready, self._state.instant, wake_at=until)).state
-
-    def clock(self, schedule: Schedule) -> WallClock:
-        """Return the wall clock that the trader uses for Alpaca, on this time."""
-        return WallClock(schedule, wall=self.now, sleep=self.sleep, longest_nap_seconds=7_200)
-
-
-@pytest.fixture
-def day(tmp_path: Path) -> Iterator[PlayedDay]:
-    """Return a venue on the evening before 2012-07-10, with real AAPL bars."""
-    bars = load_bars("vendored", "AAPL", "1Day")
-    first = int((bars.t < bar_ns(START)).sum())
-    cut = {"AAPL": bars.slice(first - 900, first + 5)}
-    assets = tuple(AssetSetup.of(series) for series in cut.values())
-    setup = ExchangeSetup(run_id="alpaca-day", assets=assets, start_ns=bar_ns(START))
-    with LocalExchange(tmp_path / "venue", setup, cut) as exchange:
-        played = PlayedDay(exchange)
-        yield played
-        played.control.close()
-        played.broker.close()
-
-
-def trade(day: PlayedDay, archive: Path, state_dir: Path, until: datetime) -> LiveTrader:
+def trade(day: Any, archive: Path, state_dir: Path, until: datetime) -> LiveTrader:
     """Trade AAPL until ``until`` and return the trader that did."""
     config = LiveConfig.of(archive=str(archive), symbols=("AAPL",), state_dir=state_dir, strict_version=True)
     trader = LiveTrader(config, archive=archive, broker=day.broker, clock=day.clock)
@@ -92,7 +33,7 @@ def trade(day: PlayedDay, archive: Path, state_dir: Path, until: datetime) -> Li
 
 
 def test_daily_decision_is_made_after_the_close_and_sent_before_the_next_open(
-    day: PlayedDay, daily_archive: Path, tmp_path: Path
+    day: Any, daily_archive: Path, tmp_path: Path
 ) -> None:
     """A day: decided five minutes after the close, in the auction's hours at the venue, filled at the open."""
     trader = trade(day, daily_archive, tmp_path / "state", START + timedelta(days=2, hours=15))
@@ -115,7 +56,7 @@ def test_daily_decision_is_made_after_the_close_and_sent_before_the_next_open(
 
 
 def test_last_completed_session_is_decided_on_when_the_trader_starts_in_the_evening(
-    day: PlayedDay, daily_archive: Path, tmp_path: Path
+    day: Any, daily_archive: Path, tmp_path: Path
 ) -> None:
     """Started at 16:05 the trader decides on the day's bar at once, and again after the next close."""
     trader = trade(day, daily_archive, tmp_path / "state", START + timedelta(hours=20, minutes=30))
@@ -124,7 +65,7 @@ def test_last_completed_session_is_decided_on_when_the_trader_starts_in_the_even
     assert len(decided) == len(set(decided))
 
 
-def test_second_start_continues_the_accounts_journal(day: PlayedDay, daily_archive: Path, tmp_path: Path) -> None:
+def test_second_start_continues_the_accounts_journal(day: Any, daily_archive: Path, tmp_path: Path) -> None:
     """A restart on the same day decides on no bar twice and finds its own order in order."""
     state_dir = tmp_path / "state"
     first = trade(day, daily_archive, state_dir, START)
@@ -136,7 +77,7 @@ def test_second_start_continues_the_accounts_journal(day: PlayedDay, daily_archi
     assert orders <= again.status().orders
 
 
-def test_foreign_shares_are_never_taken_into_a_sleeve(day: PlayedDay, daily_archive: Path, tmp_path: Path) -> None:
+def test_foreign_shares_are_never_taken_into_a_sleeve(day: Any, daily_archive: Path, tmp_path: Path) -> None:
     """A position bought by hand is external: the sleeve starts flat, the symbol is exits-only until a clean round."""
     from decimal import Decimal
 
@@ -161,10 +102,10 @@ def test_foreign_shares_are_never_taken_into_a_sleeve(day: PlayedDay, daily_arch
 
 
 def test_trader_refuses_real_money_that_was_not_confirmed(
-    day: PlayedDay, daily_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    day: Any, daily_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """--confirm-live must name the account that the keys open; otherwise nothing is written and nothing is sent."""
-    monkeypatch.setattr(PlayedAlpaca, "name", "alpaca-live")
+    monkeypatch.setattr(type(day.broker), "name", "alpaca-live")
     config = LiveConfig.of(
         paper=False, archive=str(daily_archive), symbols=("AAPL",), state_dir=tmp_path / "state", confirm_live="0000"
     )
@@ -180,7 +121,7 @@ def test_trader_refuses_real_money_that_was_not_confirmed(
     assert not day.broker.open_orders()
 
 
-def test_journal_of_an_account_has_one_trader_at_a_time(day: PlayedDay, daily_archive: Path, tmp_path: Path) -> None:
+def test_journal_of_an_account_has_one_trader_at_a_time(day: Any, daily_archive: Path, tmp_path: Path) -> None:
     """Two traders on one account: the second is refused while the first holds the folder."""
     config = LiveConfig.of(archive=str(daily_archive), symbols=("AAPL",), state_dir=tmp_path / "state")
 

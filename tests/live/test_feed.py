@@ -1,0 +1,126 @@
+"""Bars for the session: from the stream where it is in time and whole, from REST where not."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from trader_sdk.broker.port import SessionView
+from trader_sdk.contract.bars import Bar, Bars, DataKind
+from trader_sdk.contract.timeframe import Timeframe
+from trader_sdk.live import feed as feed_module
+from trader_sdk.live.events import bar_ns, bar_time
+from trader_sdk.live.feed import Feed, implausible
+from trader_sdk.live.schedule import Schedule
+from trader_sdk.live.worker import BrokerWorker
+
+OPEN = datetime(2021, 11, 24, 14, 30, tzinfo=UTC)
+SESSION = SessionView(date(2021, 11, 24), OPEN, OPEN + timedelta(minutes=390))
+SCHEDULE = Schedule.of(Timeframe.MIN_1, [SESSION])
+
+
+def minute(number: int, close: float = 10.0) -> Bar:
+    """Return minute ``number`` of the session."""
+    return Bar("SIM", bar_ns(OPEN + timedelta(minutes=number)), 10.0, max(10.0, close), min(10.0, close), close, 100.0)
+
+
+class Shelf:
+    """Minutes over REST, and how often they were asked for."""
+
+    def __init__(self, *bars: Bar) -> None:
+        self.stored, self.calls = list(bars), 0
+
+    def bars(self, symbol: str, timeframe: Timeframe, start: datetime, end: datetime, *, adjustment: str) -> Bars:
+        """Return the stored minutes that start within ``start`` to ``end``."""
+        self.calls += 1
+        rows = [bar for bar in self.stored if start <= bar_time(bar.t) <= end]
+        columns = {
+            name: np.array([getattr(bar, name) for bar in rows], np.float64)
+            for name in ("open", "high", "low", "close", "volume")
+        }
+        times = np.array([bar.t for bar in rows], np.int64)
+        return Bars(symbol, timeframe, times, **columns, kind=DataKind.SIMULATED, feed="sim", adjustment=adjustment)
+
+
+def closed(shelf: Shelf, heard: list[Bar], at_minute: int, after: int | None = None) -> list[Bar]:
+    """Return what the feed gives at the end of a minute, having heard some bars."""
+
+    async def ask() -> list[Bar]:
+        worker = BrokerWorker()
+        broker: Any = shelf
+        feed = Feed(broker, worker, SCHEDULE, ["SIM"])
+        feed.start_after("SIM", None if after is None else minute(after).t)
+        for bar in heard:
+            feed.heard(bar)
+        try:
+            found = await feed.closed(OPEN + timedelta(minutes=at_minute))
+            assert await feed.closed(OPEN + timedelta(minutes=at_minute)) == {}
+            return found.get("SIM", [])
+        finally:
+            worker.close()
+
+    return asyncio.run(ask())
+
+
+@pytest.fixture(autouse=True)
+def no_barrier(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not wait for a stream that has nothing more to say."""
+    monkeypatch.setattr(feed_module, "BARRIER_SECONDS", 0.01)
+
+
+def test_feed_takes_the_streams_bar_when_it_continues_ours() -> None:
+    """A bar that follows the last one needs no request."""
+    shelf = Shelf()
+    assert closed(shelf, [minute(3)], 4, after=2) == [minute(3)]
+    assert shelf.calls == 0
+
+
+def test_feed_fills_a_gap_from_rest_when_the_stream_lost_bars() -> None:
+    """The stream jumped: all that is missing comes from REST, once and in order."""
+    shelf = Shelf(*(minute(n) for n in range(6)))
+    assert closed(shelf, [minute(5)], 6, after=2) == [minute(3), minute(4), minute(5)]
+
+
+def test_feed_asks_rest_when_the_stream_is_mute() -> None:
+    """An open stream that says nothing costs the barrier and no more."""
+    assert closed(Shelf(minute(3)), [], 4, after=2) == [minute(3)]
+
+
+def test_feed_gives_nothing_when_nobody_traded() -> None:
+    """A minute without a trade has no bar anywhere, and none is invented."""
+    assert closed(Shelf(minute(2)), [], 4, after=2) == []
+
+
+def test_feed_takes_a_revision_that_came_in_time_and_no_bar_twice() -> None:
+    """The same minute again replaces the first; old and foreign bars are ignored."""
+    heard = [minute(3, 9.0), minute(3, 11.0), minute(1), minute(3)._replace(symbol="OTHER")]
+    assert closed(Shelf(), heard, 4, after=2) == [minute(3, 11.0)]
+
+
+def test_feed_leaves_a_bar_that_is_still_forming() -> None:
+    """REST also lists the minute in progress; it is not closed, so it is not given."""
+    shelf = Shelf(minute(3), minute(4))
+    assert closed(shelf, [], 4, after=2) == [minute(3)]
+
+
+@pytest.mark.parametrize(
+    "bar",
+    [
+        minute(0)._replace(close=float("nan")),
+        minute(0)._replace(open=0.0),
+        minute(0)._replace(low=-1.0),
+        minute(0)._replace(high=float("inf")),
+        minute(0)._replace(high=9.0, low=10.0),
+        minute(0)._replace(open=21.0, high=21.0),
+        minute(0)._replace(open=4.0, low=4.0),
+    ],
+)
+def test_implausible_bars_are_named(bar: Bar) -> None:
+    """NaN, zero, negative, infinite, crossed, doubled and halved prices are not acted on."""
+    assert implausible(bar, 10.0) is not None
+    assert implausible(minute(0), 10.0) is None
+    assert implausible(minute(0), None) is None
