@@ -117,10 +117,10 @@ def minute_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_archive(tmp_path: Path) -> Callable[..., Path]:
     """Return a function that archives one daily model of AAPL with what a test is about changed."""
 
-    def make(*, states_features: bool = True, end: str | None = DAILY_END) -> Path:
+    def make(*, states_features: bool = True, end: str | None = DAILY_END, **gate: float) -> Path:
         path = tmp_path / "AAPL.safetensors"
         write_contrarian(path, symbol="AAPL", timeframe="1Day", feed="vendored", states_features=states_features)
-        model = summary_model(path, "AAPL", "1Day", {"kind": "real", "end": end or ""})
+        model = summary_model(path, "AAPL", "1Day", {"kind": "real", "end": end or ""}, **gate)
         if end is None:
             del model["data"]
         return build_archive(tmp_path / "made", [model])

@@ -120,3 +120,20 @@ def test_second_run_is_refused_while_the_first_lives(
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 130
+
+
+def test_demo_lifts_a_review_model_in_its_working_copy_alone(
+    ask: Trader, tmp_path: Path, make_archive: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A REVIEW model of real bars trades in the demo through the run's own override; the package stays as it is."""
+    packaged = make_archive(fitness_score=0.6)
+    audit = (packaged / "audit.jsonl").read_bytes()
+    monkeypatch.setattr("trader_sdk.demo.demo_archive_path", lambda: packaged)
+    result = ask(tmp_path / "state", "run", "--strict-version", "1", "--max-bars", "2")
+    assert result.code == 0, result.stderr
+    (row,) = result.named("gate_row")
+    assert (row["class"], row["chosen"]) == ("REVIEW", True)
+    assert row["override"].startswith("demo until ")
+    assert (packaged / "audit.jsonl").read_bytes() == audit
+    outside = ask(tmp_path / "other", "run", "--archive", str(packaged))
+    assert outside.code == 5
