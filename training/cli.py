@@ -130,7 +130,7 @@ def run_app(argv: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         result = EXIT_SIGINT
     if result == EXIT_SIGINT:  # typer gives an interrupt inside a command as this result
-        sys.stderr.write("training: interrupted; the last checkpoint is in the run's folder\n")
+        sys.stderr.write("training: interrupted; what was written stays in the run's folder\n")
     return result if isinstance(result, int) else 0
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
+from trader_sdk.contract.costs import cost_model
 from trader_sdk.contract.errors import ConfigError
 from trader_sdk.contract.spec import CURRENT_MODEL_VERSION, MODEL_SPECS
 
@@ -32,14 +33,13 @@ class TrainConfig(BaseModel):
         validation_interval: Updates between two validations on SELECT.
         n_windows: Equal windows of SELECT and of GATE.
         blocks: Bars of TRAIN, SELECT and GATE; None for 40/20/40 of what is left after warm-up.
-        gate_windows: Windows of the GATE block.
         cost_model: Name of the cost model.
         model_version: Contract version to train.
         seed: Seeds weights, environments and minibatches.
         device: ``cpu``, ``cuda``, ``mps`` or ``auto``.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     preset: str = "laptop"
     total_steps: PositiveInt = 300_000
@@ -74,6 +74,7 @@ class TrainConfig(BaseModel):
     def _consistent(self) -> Self:
         if self.model_version not in MODEL_SPECS:
             _refuse("model_version", ", ".join(MODEL_SPECS), self.model_version)
+        cost_model(self.cost_model)
         if self.num_envs % self.envs_per_bar:
             _refuse("num_envs", f"a multiple of envs_per_bar = {self.envs_per_bar}", self.num_envs)
         if self.num_cells % self.num_minibatches:

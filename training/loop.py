@@ -83,7 +83,7 @@ class Trainer:
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, eps=1e-5)
         self.windows = MarketWindows(envs.market.features, envs.spec.window, self.device)
         self.guard = DivergenceGuard(config.target_kl)
-        self.optimizer_step, self.env_step, self.recoveries = 0, 0, 0
+        self.update, self.optimizer_step, self.env_step, self.recoveries = 0, 0, 0, 0
         self.ent_coef, self.lr_scale, self.max_grad_norm_seen = config.ent_coef, 1.0, 0.0
         self.validations: list[Validation] = []
         self.started = time.perf_counter()
@@ -103,6 +103,7 @@ class Trainer:
             StorageError: A checkpoint could not be written.
         """
         for update in range(1, self.config.num_updates + 1):
+            self.update = update
             try:
                 facts = self._update(update)
             except InvariantViolated as broken:

@@ -15,6 +15,7 @@ from trader_sdk.contract.errors import DataError
 from trader_sdk.contract.spec import ModelSpec
 
 MIN_TRAIN_BARS: Final = 200
+_MORE_BARS: Final = "Give more bars; a run with seven windows needs about 2,500."
 
 
 class HistoryProvider(Protocol):
@@ -70,8 +71,18 @@ def blocks_of(market: Market, spec: ModelSpec, sizes: tuple[int, int, int] | Non
         DataError: A block would be too small to mean anything.
     """
     first, rows = spec.window - 1, len(market.features)
+    where = f"{market.bars.symbol} {market.bars.timeframe}"
+    held_out = sizes[1] + sizes[2] if sizes is not None else 0
+    left = rows - first - 2 * PURGE_BARS - held_out
+    if left < 1:
+        raise DataError(
+            "BARS",
+            f"too few bars: warm-up, the purges between the blocks and {held_out} held-out bars leave none to train on",
+            where=where,
+            found=len(market.bars),
+            remedy=_MORE_BARS,
+        )
     if sizes is not None:
-        left = rows - first - 2 * PURGE_BARS - sizes[1] - sizes[2]
         sizes = (min(sizes[0], left), sizes[1], sizes[2])
     blocks = split_blocks(rows, warm_up=first, sizes=sizes)
     least = {"train": MIN_TRAIN_BARS, "select": n_windows * MIN_WINDOW_BARS, "gate": n_windows * MIN_WINDOW_BARS}
@@ -80,9 +91,9 @@ def blocks_of(market: Market, spec: ModelSpec, sizes: tuple[int, int, int] | Non
             raise DataError(
                 "BARS",
                 f"too few bars for the {name.upper()} block after warm-up and purge",
-                where=f"{market.bars.symbol} {market.bars.timeframe}",
+                where=where,
                 expected=f">= {minimum}",
                 found=len(getattr(blocks, name)),
-                remedy="Give more bars; a run with seven windows needs about 2,500.",
+                remedy=_MORE_BARS,
             )
     return blocks

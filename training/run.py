@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter, ValidationError
 
 from trader_sdk.archive.blocks import Blocks
 from trader_sdk.archive.gate import assess_model_quality
@@ -18,7 +20,7 @@ from trader_sdk.archive.manager import ArchivedRun, TrainingArchiveManager
 from trader_sdk.archive.policy import ModelGatingConfig
 from trader_sdk.contract.bars import Bars
 from trader_sdk.contract.costs import cost_model
-from trader_sdk.contract.documents import Summary
+from trader_sdk.contract.documents import Label, Summary
 from trader_sdk.contract.errors import SdkError, StorageError, UsageError
 from trader_sdk.contract.spec import MODEL_SPECS
 from trader_sdk.features import Ohlcv53Provider, build_schema
@@ -26,13 +28,12 @@ from training.checkpoints import CheckpointKeeper
 from training.config import TrainConfig
 from training.env import TradingEnvs
 from training.invariants import Outcome
-from training.loop import Trainer
+from training.loop import Trainer, pick_device
 from training.market import Market, blocks_of
-from training.run_log import MetricsLog, Reporter, Silent
+from training.run_log import CONFIG_FILE, MetricsLog, Reporter, Silent
 from training.summary import GateOpening, Provenance, RunFacts, build_summary, checkpoint_stamp
 from training.validation import Validator, dense_policy
 
-CONFIG_FILE: Final = "config.json"
 SUMMARY_FILE: Final = "summary.json"
 PROBES: Final = 2
 """Observations of TRAIN that every checkpoint carries with its own logits; each load proves itself against them."""
@@ -84,14 +85,17 @@ def train(
         The outcome and where everything lies.
 
     Raises:
+        ConfigError: This machine has no such device.
         DataError: Too few bars.
         InvariantViolated: A training invariant broke; the run's folder says where.
         KeyboardInterrupt: After a checkpoint was written and the log was closed.
-        UsageError: ``out`` holds something already.
+        StorageError: The disk refused the run's folder or the archive.
+        UsageError: ``out`` holds something already, or the label is no label.
     """
-    _claim(out)
+    _check_before(config, label, archive)
     torch.manual_seed(config.seed)
     run = _prepare(bars, config, source=source, label=label)
+    _claim(out)
     plain = run.facts.as_plain()
     _write(out / CONFIG_FILE, json.dumps({"config": config.model_dump(mode="json"), **plain}, indent=2))
     with closing(reporter or Silent()) as watcher, MetricsLog(out) as log:
@@ -109,11 +113,27 @@ def train(
     return TrainResult(Outcome.BUDGET_SPENT, out, summary, archived)
 
 
+def _check_before(config: TrainConfig, label: str, archive: Path | None) -> None:
+    """Find what would fail only after the last update, when GATE has been opened and the budget is spent."""
+    pick_device(config.device)
+    try:
+        TypeAdapter(Label).validate_python(label)
+    except ValidationError as error:
+        expected = "1..64 letters, digits, '.', '_' or '-', the first a letter or digit"
+        raise UsageError("USAGE", "not a label", where="label", expected=expected, found=repr(label)) from error
+    if archive is None:
+        return
+    nearest = next(path for path in (archive.absolute(), *archive.absolute().parents) if path.exists())
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)):
+        raise StorageError("STORAGE", "the archive cannot be written", where=str(archive), found=str(nearest))
+
+
 def _train_to_the_end(trainer: Trainer, log: MetricsLog) -> None:
     try:
         trainer.run()
     except KeyboardInterrupt:
-        trainer.write_checkpoint(trainer.env_step // trainer.config.batch_size, {})
+        # Of the update in progress: a validation's checkpoint must stay what was validated.
+        trainer.write_checkpoint(trainer.update, {})
         log.write("run_finished", outcome=Outcome.ABORTED.value, env_step=trainer.env_step)
         raise
     except SdkError as error:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
+from trader_sdk.contract.errors import StorageError
+
+CONFIG_FILE: Final = "config.json"
 METRICS_FILE: Final = "metrics.jsonl"
 
 
@@ -57,11 +61,18 @@ class MetricsLog:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._stream = (folder / METRICS_FILE).open("a", encoding="utf-8", buffering=1)
+        self._path = folder / METRICS_FILE
+        with self._typed_errors():
+            self._stream = self._path.open("a", encoding="utf-8", buffering=1)
 
     def write(self, event: str, /, **facts: Any) -> None:
-        """Write one line; a metric that is undefined is null."""
-        self._stream.write(json.dumps({"event": event, **plain(facts)}, allow_nan=False) + "\n")
+        """Write one line; a metric that is undefined is null.
+
+        Raises:
+            StorageError: The disk refused; a run that cannot be proven must stop.
+        """
+        with self._typed_errors():
+            self._stream.write(json.dumps({"event": event, **plain(facts)}, allow_nan=False) + "\n")
 
     def __enter__(self) -> Self:
         return self
@@ -69,7 +80,16 @@ class MetricsLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stream.close()
+        # What could not be written was said by the write that failed; closing only fails on it again.
+        with suppress(StorageError) if kind is not None else nullcontext(), self._typed_errors():
+            self._stream.close()
+
+    @contextmanager
+    def _typed_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StorageError("STORAGE", "cannot write the run's log", where=str(self._path), found=error) from error
 
 
 def read_metrics(folder: Path) -> Iterator[dict[str, Any]]:

@@ -14,10 +14,10 @@ from typing import Any, Final
 import numpy as np
 
 from trader_sdk.archive.layout import model_key
-from trader_sdk.archive.metrics import HouseMetrics
+from trader_sdk.archive.metrics import HouseMetrics, gate_final
 from trader_sdk.archive.policy import HOUSE_METRIC_SET
 from trader_sdk.contract.bars import Bars
-from trader_sdk.contract.documents import CheckpointRef, FoldResult, GateBlock, Summary
+from trader_sdk.contract.documents import CheckpointRef, GateBlock, Summary
 from trader_sdk.contract.spec import ModelSpec
 from trader_sdk.data.calendar import get_calendar
 from trader_sdk.features import FeatureSchema
@@ -26,19 +26,8 @@ from training.invariants import Outcome
 from training.regimes import FromScratch
 from training.validation import Validation
 
-EQUITY_POINTS: Final = 400
 REWARD_SCALE: Final = 0.001
 """Scale at which proxy metrics over rewards are reported; rewards are never trained on at this scale."""
-SHOWN_METRICS: Final = (
-    "active_windows",
-    "sharpe_annual",
-    "sortino",
-    "cvar",
-    "turnover",
-    "cost_total",
-    "net_return",
-    "mean_market_return",
-)
 GATED_METRICS: Final = ("fitness_score", "profit_factor", "consistency", "max_drawdown")
 
 
@@ -194,35 +183,7 @@ def build_summary(
 
 def gate_block(validation: Validation) -> GateBlock:
     """Return the summary's record of one policy on the GATE block."""
-    metrics = validation.metrics
-    folds = tuple(
-        FoldResult(
-            start=_rfc3339(fold.start_at),
-            end=_rfc3339(fold.end_at),
-            net_return=fold.net_return,
-            sharpe=fold.sharpe,
-            n_trades=fold.n_trades,
-        )
-        for fold in metrics.folds
-    )
-    return GateBlock(
-        **{name: getattr(metrics, name) for name in GATED_METRICS},
-        t=metrics.t,
-        n_bars=metrics.n_bars,
-        n_windows=metrics.n_windows,
-        n_trades=metrics.n_trades,
-        real_drawdown=metrics.real_drawdown,
-        folds=folds,
-        equity=sampled_equity(validation),
-        shown={name: float(getattr(metrics, name)) for name in SHOWN_METRICS},
-    )
-
-
-def sampled_equity(validation: Validation) -> tuple[float, ...]:
-    """Return the equity over all windows from 1, at most 400 points and the last one."""
-    curve = np.cumprod(1.0 + np.concatenate([walk.ledger.net_return for walk in validation.walks]))
-    points = np.unique(np.linspace(0, len(curve) - 1, min(EQUITY_POINTS, len(curve))).round().astype(int))
-    return (1.0, *(float(value) for value in curve[points]))
+    return GateBlock.model_validate(gate_final(validation.metrics))
 
 
 def close_of_last(bars: Bars) -> int:

@@ -14,14 +14,15 @@ from trader_sdk.archive.metrics import house_metrics
 from trader_sdk.backtest import backtest
 from trader_sdk.contract.bars import Bars
 from trader_sdk.contract.documents import Summary
-from trader_sdk.contract.errors import DataError, InvariantViolated, UsageError
+from trader_sdk.contract.errors import DataError, InvariantViolated, SdkError, StorageError, UsageError
 from trader_sdk.contract.spec import MODEL_SPECS
 from trader_sdk.data import bars_per_year, load_bars
 from trader_sdk.features import ObservationBuilder
 from training.config import TrainConfig, preset
 from training.market import Market, blocks_of
+from training.rollout import collect
 from training.run import TrainResult, train
-from training.run_log import Silent, read_metrics
+from training.run_log import MetricsLog, Silent, read_metrics
 from training.verify import verify
 
 SMALL: dict[str, Any] = {
@@ -105,7 +106,7 @@ def test_gate_of_a_run_equals_the_backtest_of_its_checkpoint(small_bars: Bars, s
         assert getattr(again, name) == pytest.approx(getattr(final, name), abs=1e-9, nan_ok=True)
     assert again.n_trades == final.n_trades
     curve = np.cumprod(1.0 + np.concatenate([ledger.net_return for ledger in ledgers]))
-    assert curve[-1] == pytest.approx(final.equity[-1], abs=1e-9)
+    assert curve[-1] == pytest.approx(final.equity[-1], abs=1e-6)  # a curve for the report, rounded
 
 
 def test_same_seed_gives_the_same_run_and_another_seed_another(
@@ -188,6 +189,54 @@ def test_interrupted_run_leaves_a_checkpoint_and_never_opens_gate(small_bars: Ba
     assert NativeModelWrapper(out / "ckpt" / "u3.pt").metadata["global_step"] == 3 * 512
 
 
+def test_interrupted_run_leaves_a_validated_checkpoint_as_it_was(
+    small_bars: Bars, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C inside an update: the half-updated weights get a name of their own."""
+    validated: dict[str, bytes] = {}
+
+    def interrupt(*arguments: Any) -> Any:
+        records = sorted((tmp_path / "run" / "ckpt").glob("u*.*"))
+        if records:
+            validated.update({path.name: path.read_bytes() for path in records})
+            raise KeyboardInterrupt
+        return collect(*arguments)
+
+    monkeypatch.setattr("training.loop.collect", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train(small_bars, preset("laptop", **SMALL), out=tmp_path / "run", source="planted")
+    left = {path.name: path.read_bytes() for path in (tmp_path / "run" / "ckpt").iterdir()}
+    assert set(left) == {"u2.pt", "u2.json", "u3.pt", "u3.json"}
+    assert {name: left[name] for name in validated} == validated
+
+
+def test_run_stops_with_a_typed_error_when_the_disk_refuses_the_log(tmp_path: Path) -> None:
+    """A full disk ends the run; nothing that could not be proven goes on, and nothing is a traceback."""
+    (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
+    with pytest.raises(StorageError), MetricsLog(tmp_path) as log:
+        log.write("update", update=1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"label": "my label"}, UsageError),
+        ({"label": "../x"}, UsageError),
+        ({"archive": "taken/archive"}, StorageError),
+    ],
+)
+def test_train_refuses_before_the_first_update_what_could_not_be_archived(
+    small_bars: Bars, tmp_path: Path, wrong: dict[str, str], error: type[SdkError]
+) -> None:
+    """A label or an archive that would fail after hours, with GATE opened, fails at once, and nothing is written."""
+    (tmp_path / "taken").write_text("a file")
+    options: dict[str, Any] = {"label": "model", "archive": tmp_path / "archive", **wrong}
+    options["archive"] = tmp_path / options["archive"]
+    with pytest.raises(error):
+        train(small_bars, preset("laptop", **SMALL), out=tmp_path / "run", source="planted", **options)
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
 def test_diverging_run_recovers_three_times_and_then_stops(small_bars: Bars, tmp_path: Path) -> None:
     """A learning rate of 500 throws the policy far beyond the target: three recoveries on record, then the end."""
     config = preset("laptop", **{**SMALL, "learning_rate": 500.0, "total_steps": 16 * 32 * 20, "target_kl": 0.01})
@@ -229,7 +278,7 @@ def test_train_refuses_too_few_bars_before_the_first_update(tmp_path: Path) -> N
     bars = load_bars("planted:bars=1200", "SIM", "1Min")
     with pytest.raises(DataError, match="block"):
         train(bars, preset("laptop", **SMALL), out=tmp_path / "run", source="planted:bars=1200")
-    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+    assert not (tmp_path / "run").exists()
 
 
 def test_config_of_a_run_reads_back(small_run: TrainResult) -> None:

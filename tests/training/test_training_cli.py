@@ -43,6 +43,11 @@ def test_run_trains_on_real_bars_archives_them_and_says_what_the_gate_thought(
         ["run", "--symbol", "AAPL", "--timeframe", "1Day"],
         [*RUN, "--gate", "no-such-file.toml"],
         [*RUN, "--until", "2001-01-01"],
+        [*RUN, "--until", "1990-01-01"],
+        [*RUN, "--blocks", "50000,4000,8000"],
+        [*RUN, "--label", "my label"],
+        [*RUN, "--cost-model", "free"],
+        [*RUN, "--learning-rate", "inf"],
     ],
 )
 def test_run_refuses_bad_arguments_with_one_line_and_exit_2(
@@ -52,7 +57,7 @@ def test_run_refuses_bad_arguments_with_one_line_and_exit_2(
     monkeypatch.chdir(tmp_path)
     assert run_app(arguments) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
-    assert not list(tmp_path.rglob("u*.pt"))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("version", sorted(MODEL_SPECS))

@@ -64,6 +64,11 @@ def with_first(event: str, **values: Any) -> Callable[[list[Fact]], list[Fact]]:
         (with_first("optimizer_step", utilisation_percent=140.0), "INV-TRAIN-008"),
         (without_first("validation"), "INV-TRAIN-002"),
         (with_first("update", approx_kl=9.0), "INV-TRAIN-005p"),
+        (with_first("update", approx_kl=None), "INV-TRAIN-005p"),
+        (with_first("update", value_loss=None), "INV-TRAIN-005p"),
+        (lambda facts: [fact for fact in facts if fact["event"] == "run_finished"], "INV-TRAIN-001"),
+        (lambda facts: [*facts, 3], "INV-TRAIN-001"),
+        (lambda _: [], "INV-TRAIN-001"),
     ],
 )
 def test_verify_names_the_rule_that_a_run_broke(
@@ -74,6 +79,45 @@ def test_verify_names_the_rule_that_a_run_broke(
         verify(rewritten(finished, tmp_path, change))
     assert caught.value.evidence["inv"] == inv
     assert caught.value.exit_code == 7
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".json"])
+def test_verify_finds_a_checkpoint_or_a_record_that_is_gone(finished: Path, tmp_path: Path, suffix: str) -> None:
+    """002: the best and the last three are on disk, each with its record."""
+    copy = rewritten(finished, tmp_path, lambda facts: facts)
+    next(iter((copy / "ckpt").glob(f"*{suffix}"))).unlink()
+    with pytest.raises(InvariantViolated) as caught:
+        verify(copy)
+    assert caught.value.evidence["inv"] == "INV-TRAIN-002"
+
+
+def test_verify_finds_weights_that_are_not_the_recorded_ones(finished: Path, tmp_path: Path) -> None:
+    """003: one byte of a checkpoint is changed, wherever it lies."""
+    copy = rewritten(finished, tmp_path, lambda facts: facts)
+    path = next(iter((copy / "ckpt").glob("*.pt")))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(InvariantViolated) as caught:
+        verify(copy)
+    assert caught.value.evidence["inv"] == "INV-TRAIN-003"
+
+
+def test_verify_says_that_a_run_was_cut_off(finished: Path, tmp_path: Path) -> None:
+    """A killed run has no end; what it wrote holds, and the report does not call it finished."""
+    report = verify(rewritten(finished, tmp_path, lambda facts: facts[:-1]))
+    assert "cut off after update 2" in report.checked["001"]
+
+
+@pytest.mark.parametrize("text", [None, "", "{", '{"config": 1}'])
+def test_verify_refuses_a_run_without_a_readable_config(finished: Path, tmp_path: Path, text: str | None) -> None:
+    """A typed refusal, exit 2, and no traceback."""
+    copy = rewritten(finished, tmp_path, lambda facts: facts)
+    (copy / "config.json").unlink()
+    if text is not None:
+        (copy / "config.json").write_text(text, "utf-8")
+    with pytest.raises(UsageError):
+        verify(copy)
 
 
 def test_verify_finds_an_optimizer_that_is_not_the_recorded_one(finished: Path, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def _refuse_gaps(bars: Bars, source: str) -> None:
             f"the bars have gaps: {gaps.summary()}",
             where=source,
             expected=f"every {bars.timeframe} bar of the calendar {bars.calendar}",
-            remedy="Fetch the missing bars, name the right calendar, or accept the gaps with --allow-gaps 1.",
+            remedy="Fetch the missing bars or name the right calendar; a window that misses a bar is not traded on.",
         )
 
 
