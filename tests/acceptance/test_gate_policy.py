@@ -77,7 +77,7 @@ LIVE = ["-m", "trader_sdk.cli", "run", "--paper", "1", "--archive", "training_ar
 
 @pytest.mark.slow
 def test_desk_policy_approves_and_its_model_trades_later_real_bars(desk: Path) -> None:
-    """With the policy's hash accepted, the model trades real bars after its data_end, and the gate table names the policy."""
+    """With its hash accepted, the model trades real bars after its data_end, and the gate table names the policy."""
     done = run([*LIVE, "--strict-version", "1", "--max-bars", "40", "--accept-policy", policy_hash(desk)], desk)
     assert done.returncode == 0, done.stderr[-2000:]
     (row,) = events(done, "gate_row")
