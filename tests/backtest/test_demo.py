@@ -51,3 +51,26 @@ def test_working_copy_is_made_once_and_kept(tmp_path: Path) -> None:
         load_approved(copy, "SIM", "1Min").policy_sha256
         == load_approved(demo_archive_path(), "SIM", "1Min").policy_sha256
     )
+
+
+def test_demo_copy_says_one_line_when_the_disk_refuses(tmp_path: Path) -> None:
+    """A copy that fails for every file names the cause once and leaves nothing behind."""
+    import subprocess
+    import sys
+
+    code = (
+        "import resource, signal, sys\n"
+        "from pathlib import Path\n"
+        "from trader_sdk import SdkError\n"
+        "from trader_sdk.demo import copy_working_archive\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "try:\n"
+        f"    copy_working_archive(Path({str(tmp_path / 'copy')!r}))\n"
+        "except SdkError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.startswith("STORAGE")
+    assert len(done.stdout) < 400
+    assert list(tmp_path.iterdir()) == []

@@ -39,5 +39,14 @@ def copy_working_archive(dest: Path | str) -> Path:
         shutil.rmtree(partial, ignore_errors=True)
         if target.exists():  # another process was faster; its copy is as good
             return target
-        raise StorageError("STORAGE", "cannot copy the demo archive", where=str(target), found=error) from error
+        raise StorageError(
+            "STORAGE", "cannot copy the demo archive", where=str(target), found=_reason(error)
+        ) from error
     return target
+
+
+def _reason(error: OSError) -> str:
+    # copytree collects the failure of every file in one error; the first says it all.
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
+        return str(error.args[0][0][-1]).split(":")[0]
+    return error.strerror or str(error)
