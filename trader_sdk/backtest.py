@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from trader_sdk.archive.ledger import Ledger
 from trader_sdk.archive.metrics import drawdown
-from trader_sdk.archive.walk import NO_DECISION, Prices, Walk, walk_windows
+from trader_sdk.archive.walk import NO_DECISION, Prices, walk_windows
 from trader_sdk.contract.bars import Bars
 from trader_sdk.contract.costs import CostModel, cost_model
 from trader_sdk.contract.errors import DataError, LifecycleError, UsageError
@@ -47,6 +47,7 @@ class BacktestResult:
         costs: What trading cost.
         in_sample: The model was trained or judged on some of these bars: a look, never a judgement.
         action_names: Name of each action index.
+        doubts: What makes these figures mean less than they seem to, one clause each.
     """
 
     bars: Bars
@@ -57,6 +58,7 @@ class BacktestResult:
     costs: CostModel
     in_sample: bool
     action_names: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
 
     @property
     def net_return(self) -> float:
@@ -102,6 +104,7 @@ class BacktestResult:
             "end": rfc3339(int(self.bars.t[-1])),
             "bars": len(self.bars),
             "in_sample": self.in_sample,
+            "doubts": list(self.doubts),
             "cost_model": self.costs.id,
             "net_return": self.net_return,
             "max_drawdown": self.max_drawdown,
@@ -154,7 +157,17 @@ def backtest(
     prices = Prices(bars.t[since], bars.open[since], bars.close[since], bars.timeframe.seconds)
     window = range(first - warm_up, len(features))
     (walk,) = walk_windows(model.policy, spec, features, prices, [window], costs=charged, limits=limits)
-    return _result(walk, traded, charged, bool(overlap), tuple(action.name for action in spec.actions))
+    return BacktestResult(
+        traded,
+        walk.ledger,
+        walk.actions,
+        walk.equity,
+        walk.position_weight,
+        charged,
+        in_sample=bool(overlap),
+        action_names=tuple(action.name for action in spec.actions),
+        doubts=tuple(doubts_about(traded, model.metadata)),
+    )
 
 
 def first_traded_bar(bars: Bars, earliest: int, first_bar_ns: int | None) -> int:
@@ -204,6 +217,15 @@ def overlapping_bars(bars: Bars, metadata: Mapping[str, Any]) -> int:
     return int(inside.sum())
 
 
+def doubts_about(bars: Bars, metadata: Mapping[str, Any]) -> Iterator[str]:
+    """Yield why a backtest on ``bars`` may mean less than it seems to, one clause each."""
+    if metadata.get("data_end") is None:
+        yield "the file does not say which bars the model was trained on; these may be among them"
+    symbol = metadata.get("symbol")
+    if symbol is not None and symbol != bars.symbol:
+        yield f"the model was trained on {symbol}; the trader would not let it trade {bars.symbol}"
+
+
 def rfc3339(nanoseconds: int) -> str:
     """Return a time as text.
 
@@ -247,7 +269,3 @@ def _overlaps(bars: Bars, metadata: Mapping[str, Any], overlap: int) -> Lifecycl
         remedy=f"Add --from {metadata['data_end']}: earlier bars are then history only. "
         "--in-sample 1 is for looking, never for judging.",
     )
-
-
-def _result(walk: Walk, bars: Bars, costs: CostModel, in_sample: bool, names: tuple[str, ...]) -> BacktestResult:
-    return BacktestResult(bars, walk.ledger, walk.actions, walk.equity, walk.position_weight, costs, in_sample, names)

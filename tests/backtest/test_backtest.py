@@ -1,13 +1,17 @@
 """The backtest: what it refuses, and that it is the arithmetic it claims to be."""
 
+from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from trader_sdk import NativeModelWrapper, target_notional
 from trader_sdk.archive.walk import NO_DECISION
-from trader_sdk.backtest import backtest, check_timeframe, overlapping_bars, parse_time_ns
+from trader_sdk.backtest import backtest, check_timeframe, doubts_about, overlapping_bars, parse_time_ns
+from trader_sdk.cli.backtest import text_lines
+from trader_sdk.cli.backtest_page import page
 from trader_sdk.contract.bars import Bars
 from trader_sdk.contract.costs import cost_model
 from trader_sdk.contract.errors import DataError, LifecycleError, UsageError
@@ -144,3 +148,20 @@ def test_a_model_that_states_no_range_is_not_refused(bars: Bars) -> None:
     """Nothing stated, nothing to hold against it."""
     assert overlapping_bars(bars, {}) == 0
     assert overlapping_bars(bars, {"data_end": "2021-01-04T14:31:00Z"}) == 1
+
+
+def test_a_model_of_another_symbol_or_of_unknown_bars_is_doubted_aloud(bars: Bars) -> None:
+    """What the figures cannot show is said beside them; a model on its own later bars raises no doubt."""
+    stated = {"symbol": bars.symbol, "data_end": "2021-08-19T19:50:00Z"}
+    assert list(doubts_about(bars, stated)) == []
+    assert ["trained on AAPL" in doubt for doubt in doubts_about(bars, {**stated, "symbol": "AAPL"})] == [True]
+    assert ["does not say" in doubt for doubt in doubts_about(bars, {"symbol": bars.symbol})] == [True]
+
+
+def test_every_output_shows_the_doubts(model: NativeModelWrapper, bars: Bars) -> None:
+    """Figures, lines and page: the note is in each."""
+    result = backtest(model, replace(bars, symbol="SIM2"), provider=provider_of(model), in_sample=True)
+    (doubt,) = result.doubts
+    assert result.to_dict()["doubts"] == [doubt]
+    assert f"NOTE: {doubt}" in text_lines(Path("model.pt"), result)
+    assert doubt in page("model.pt", result)

@@ -55,6 +55,7 @@ def text_lines(model: Path, result: BacktestResult) -> list[str]:
     return [
         f"{short_name(model)} on {facts['bars']} {facts['data_kind']} {facts['symbol']} {facts['timeframe']} bars, "
         f"{facts['start'][:10]} to {facts['end'][:10]}" + (" - IN SAMPLE: proves nothing" if result.in_sample else ""),
+        *(f"NOTE: {doubt}" for doubt in result.doubts),
         f"net return    {result.net_return:+.2%} (mean position {facts['mean_position']:.1%} of equity, cap 20%)",
         f"buy and hold  {result.buy_and_hold:+.2%} (all equity)",
         f"max drawdown  {result.max_drawdown:.2%}",

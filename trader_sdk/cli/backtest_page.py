@@ -45,7 +45,8 @@ def page(model_name: str, result: BacktestResult) -> str:
     """
     facts = result.to_dict()
     kind = "simulated bars" if facts["data_kind"] == "simulated" else "real bars"
-    warning = '<p class="warn">In sample: the model has seen some of these bars. This proves nothing.</p>'
+    warnings = ["In sample: the model has seen some of these bars. This proves nothing."] if result.in_sample else []
+    warnings += [f"Note: {doubt}." for doubt in result.doubts]
     rows = {
         "Net return": f"{result.net_return:+.2%}",
         "Buy and hold (all equity)": f"{result.buy_and_hold:+.2%}",
@@ -61,7 +62,7 @@ def page(model_name: str, result: BacktestResult) -> str:
             f"{facts['bars']} {kind} of {facts['symbol']} {facts['timeframe']}, "
             f"{facts['start'][:10]} to {facts['end'][:10]}"
         ),
-        warning=warning if result.in_sample else "",
+        warning="".join(f'<p class="warn">{escape(text)}</p>' for text in warnings),
         chart=chart(result),
         rows="".join(f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in rows.items()),
     )
