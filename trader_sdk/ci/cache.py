@@ -42,9 +42,16 @@ class DigestCache:
         """
         if expected_sha256 is not None and (held := self._held(expected_sha256)):
             return held
-        partial = self._folder / f".{secrets.token_hex(8)}.partial"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
+            return self._fetched(url, expected_sha256, self._folder / f".{secrets.token_hex(8)}.partial")
+        except OSError as error:
+            raise StorageError(
+                "STORAGE", "the cache cannot be written", where=str(self._folder), found=error.strerror or str(error)
+            ) from error
+
+    def _fetched(self, url: str, expected_sha256: str | None, partial: Path) -> Path:
+        try:
             with partial.open("xb") as target:
                 digest = fetch(url, target, self._limits)
             if expected_sha256 not in (None, digest):
@@ -56,10 +63,6 @@ class DigestCache:
                     found=digest,
                 )
             return partial.replace(self._path(digest))
-        except OSError as error:
-            raise StorageError(
-                "STORAGE", "the cache cannot be written", where=str(self._folder), found=error.strerror or str(error)
-            ) from error
         finally:
             partial.unlink(missing_ok=True)
 

@@ -221,7 +221,9 @@ def fleet_matrix(report: CheckReport) -> tuple[tuple[str, ...], list[tuple[str, 
     for check in cells:
         said = check.error.code if check.error else "runs"
         rows.setdefault((check.subject, check.model_version or ""), {})[check.against] = said
-    return ("model", "version", *traders), [(*model, *map(row.__getitem__, traders)) for model, row in rows.items()]
+    return ("model", "version", *traders), [
+        (*model, *(row.get(trader, "") for trader in traders)) for model, row in rows.items()
+    ]
 
 
 def timestamp(at: datetime) -> str:

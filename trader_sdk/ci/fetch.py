@@ -117,7 +117,9 @@ def _chunks(url: str, limits: FetchLimits) -> Iterator[bytes]:
                 yield chunk
     except urllib.error.HTTPError as error:
         error.close()
-        raise _unreachable(shown, f"HTTP {error.code}") from error
+        # The opener gives a redirect back as an error when it leads in circles or to another scheme.
+        astray = 300 <= error.code < 400
+        raise (_astray(shown) if astray else _unreachable(shown, f"HTTP {error.code}")) from error
     except urllib.error.URLError as error:
         raise _unreachable(shown, _reason(error.reason)) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -156,6 +158,16 @@ def _unreachable(where: str, found: str) -> UnreachableError:
     return UnreachableError("E101", "the file could not be fetched", where=where, found=found, remedy=remedy)
 
 
+def _astray(where: str) -> CheckpointError:
+    return CheckpointError(
+        "E101",
+        "the address redirects to where it is not followed: in circles, to another scheme, or from https to http",
+        where=where,
+        expected=f"at most {_MAX_REDIRECTS} redirects within http(s)",
+        remedy="Name the file's final address.",
+    )
+
+
 class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follow few redirects, to http(s) only, and never from https to http."""
 
@@ -166,14 +178,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         allowed = ("https",) if req.type == "https" else ("http", "https")
         if urlsplit(newurl).scheme not in allowed:
-            raise CheckpointError(
-                "E101",
-                "the address redirects to a place that is not followed",
-                where=display_url(req.full_url),
-                expected=" or ".join(allowed),
-                found=display_url(newurl)[:80],
-                remedy="Name the file's final address.",
-            )
+            raise _astray(display_url(req.full_url))
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trader_sdk.checkpoint.source import read_source
-from trader_sdk.contract.errors import CheckpointError, ConfigError
+from trader_sdk.checkpoint.probe_file import read_probe_file
+from trader_sdk.contract.errors import ContractError
 from trader_sdk.decisions import Decision
 from trader_sdk.model import NativeModelWrapper
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from trader_sdk.ci.manifest import ProbeSource
 
 Floats = NDArray[np.float32]
-_MAX_PROBE_BYTES: Final = 64 * 1024 * 1024
 
 
 def knuth32(count: int, obs_dim: int) -> Floats:
@@ -38,57 +37,26 @@ def knuth32(count: int, obs_dim: int) -> Floats:
 def decide_on(model: NativeModelWrapper, source: ProbeSource, folder: Path) -> list[Decision]:
     """Return what a model decides on a golden's observations, one decision each.
 
+    Args:
+        model: Loaded.
+        source: The manifest's ``probe``: a recipe, or a file with the author's own observations and logits.
+        folder: The manifest's folder.
+
     Raises:
-        ConfigError: The probe's file is not what it should be.
+        ContractError: E308 if the file is no probe of this model, or the model does not reproduce its logits.
+        CheckpointError: E101 if there is no such file.
     """
-    observations = probe_observations(source, folder, model.model_spec.obs_dim)
+    spec = model.model_spec
+    if source.count is not None:
+        observations = knuth32(source.count, spec.obs_dim)
+    else:
+        observations = _proven(model, folder / str(source.file))
     return cast("list[Decision]", model.decide(observations))  # two dimensions always give a list
 
 
-def probe_observations(source: ProbeSource, folder: Path, obs_dim: int) -> Floats:
-    """Return a golden's observations.
-
-    Args:
-        source: The manifest's ``probe``.
-        folder: The manifest's folder, for a probe that is a file.
-        obs_dim: Of the model.
-
-    Raises:
-        ConfigError: The probe's file is not what it should be.
-    """
-    if source.count is not None:
-        return knuth32(source.count, obs_dim)
-    return read_probe_file(folder / str(source.file), obs_dim)
-
-
-def read_probe_file(path: Path, obs_dim: int) -> Floats:
-    """Return ``observations`` of a safetensors file: float32 (n, obs_dim), n of 1 to 4096, finite.
-
-    Raises:
-        ConfigError: Absent, too large, no safetensors, or another shape or type.
-    """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    try:
-        data = bytes(read_source(path).data)
-        tensors: dict[str, NDArray[Any]] = load(data) if len(data) <= _MAX_PROBE_BYTES else {}
-    except (CheckpointError, SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise _refused(path, obs_dim, f"{error}"[:160]) from error
-    rows = tensors.get("observations")
-    if rows is None or rows.dtype != np.float32 or rows.ndim != 2 or rows.shape[1] != obs_dim:
-        found = "no observations" if rows is None else f"{rows.dtype} {rows.shape}"
-        raise _refused(path, obs_dim, found)
-    if not 1 <= len(rows) <= 4096 or not np.isfinite(rows).all():
-        raise _refused(path, obs_dim, f"{len(rows)} rows, all finite: {bool(np.isfinite(rows).all())}")
-    return np.ascontiguousarray(rows, dtype=np.float32)
-
-
-def _refused(path: Path, obs_dim: int, found: str) -> ConfigError:
-    return ConfigError(
-        "CONFIG",
-        "the probe cannot be used",
-        where=str(path),
-        expected=f"safetensors with observations, float32 (1..4096, {obs_dim}), finite",
-        found=found,
-    )
+def _proven(model: NativeModelWrapper, path: Path) -> Floats:
+    probe = read_probe_file(path, model.model_spec)
+    fault = probe.fault(model.policy)
+    if fault is not None:
+        raise ContractError("E308", "the model does not give what its author recorded", where=str(path), found=fault)
+    return probe.observations

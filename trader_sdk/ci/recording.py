@@ -32,7 +32,7 @@ def record(
         folder: The manifest's folder.
 
     Raises:
-        ConfigError: The probe's file cannot be used.
+        ContractError: E308 if the probe's file is none of this model, or the model does not reproduce it.
     """
     decisions = decide_on(model, probe, folder)
     return GoldenEntry(

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,10 +82,15 @@ def released_reader(wanted: str, cache: Path) -> ReleasedReader:
 
 def _wheel_digest(wheel: Path) -> str:
     try:
-        with wheel.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:32]
-    except OSError as error:
-        raise _refused("the wheel cannot be read", str(wheel), error.strerror) from error
+        with wheel.open("rb") as file, zipfile.ZipFile(file) as content:
+            ours = "trader_sdk/__init__.py" in content.namelist()
+            file.seek(0)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise _refused("the wheel cannot be read", str(wheel), str(error)[:160]) from error
+    if not ours:
+        raise _refused("the wheel is none of trader-sdk", str(wheel), "no trader_sdk in it")
+    return digest[:32]
 
 
 def _version(text: str) -> str:

@@ -28,7 +28,8 @@ def add(
     name: Annotated[str | None, typer.Option("--name", help="What reports call it (default: the file's name).")] = None,
     count: Annotated[int, typer.Option("--count", min=1, max=256, help="Observations of the built-in recipe.")] = 8,
     probe: Annotated[
-        Path | None, typer.Option("--probe", help="Your own observations: safetensors, float32 (n, obs_dim).")
+        Path | None,
+        typer.Option("--probe", help="Recorded by your own code: .npz or .safetensors with observations and logits."),
     ] = None,
     cache: Annotated[Path | None, typer.Option("--cache", help="Folder for fetched models.")] = None,
     json: Annotated[int, typer.Option("--json", min=0, max=1, help="1: JSON lines on standard output.")] = 0,
