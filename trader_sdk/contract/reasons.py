@@ -57,7 +57,7 @@ REASON_REMEDIES: Final[Mapping[Reason, str]] = MappingProxyType(
         Reason.MODEL_QUARANTINED: "The model failed repeatedly; look at its errors, then enable it again.",
         Reason.EXITS_ONLY: "This symbol may only reduce; see `trader status` for why.",
         Reason.REDUCING: "The account may only reduce; see `trader status` for why.",
-        Reason.HALTED: "Trading is halted; `trader resume` once the cause is gone.",
+        Reason.HALTED: "Trading is halted; `trader status` says why. Remove the cause and start the trader again.",
         Reason.BELOW_MINIMUM: "The order is below the venue's minimum after rounding; more equity or larger size.",
         Reason.MODEL_REFUSED: "The model was refused when it was loaded; see the gate table.",
         Reason.BAD_BAR: "The bar is implausible and was quarantined; check the feed.",
