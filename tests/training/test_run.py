@@ -10,7 +10,8 @@ import pytest
 
 from trader_sdk import NativeModelWrapper
 from trader_sdk.archive.blocks import equal_windows
-from trader_sdk.archive.metrics import house_metrics
+from trader_sdk.archive.gate import GateClass
+from trader_sdk.archive.metrics import HouseMetrics, house_metrics
 from trader_sdk.backtest import backtest
 from trader_sdk.contract.bars import Bars
 from trader_sdk.contract.documents import Summary
@@ -54,6 +55,19 @@ def steps_of(folder: Path) -> list[dict[str, Any]]:
     return [fact for fact in read_metrics(folder) if fact["event"] == "optimizer_step"]
 
 
+def gate_metrics(checkpoint: Path, bars: Bars) -> HouseMetrics:
+    """Return what a saved file earns on the GATE windows, traded again by the backtest."""
+    wrapper = NativeModelWrapper(checkpoint)
+    provider = ObservationBuilder.for_model(wrapper).provider
+    market = Market.build(bars, provider)
+    ledgers = []
+    for window in equal_windows(blocks_of(market, MODEL_SPECS["2.7.0"], None, 7).gate, 7):
+        seen = bars.slice(0, market.warm_up + window.stop)
+        first = int(bars.t[market.warm_up + window.start])
+        ledgers.append(backtest(wrapper, seen, provider=provider, first_bar_ns=first, in_sample=True).ledger)
+    return house_metrics(ledgers, n_trials=1, bars_per_year=bars_per_year(bars.timeframe, bars.calendar))
+
+
 def learn(source: str, symbol: str, folder: Path, seed: int) -> TrainResult:
     """Train eight updates on 50,000 bars with the laptop's numbers and a small network."""
     config = preset(
@@ -91,22 +105,32 @@ def test_gate_of_a_run_equals_the_backtest_of_its_checkpoint(small_bars: Bars, s
     """Each GATE window, traded again by the saved file: the metrics of the verdict to the last digits."""
     (model,) = small_run.summary.models.values()
     assert model.gate is not None
-    wrapper = NativeModelWrapper(small_run.folder / model.final)
-    provider = ObservationBuilder.for_model(wrapper).provider
-    market = Market.build(small_bars, provider)
-    blocks = blocks_of(market, MODEL_SPECS["2.7.0"], None, 7)
-    ledgers = []
-    for window in equal_windows(blocks.gate, 7):
-        bars = small_bars.slice(0, market.warm_up + window.stop)
-        first = int(small_bars.t[market.warm_up + window.start])
-        ledgers.append(backtest(wrapper, bars, provider=provider, first_bar_ns=first, in_sample=True).ledger)
-    again = house_metrics(ledgers, n_trials=1, bars_per_year=bars_per_year(small_bars.timeframe, small_bars.calendar))
+    again = gate_metrics(small_run.folder / model.final, small_bars)
     final = model.gate.final
     for name in ("fitness_score", "profit_factor", "consistency", "max_drawdown", "t"):
         assert getattr(again, name) == pytest.approx(getattr(final, name), abs=1e-9, nan_ok=True)
     assert again.n_trades == final.n_trades
-    curve = np.cumprod(1.0 + np.concatenate([ledger.net_return for ledger in ledgers]))
-    assert curve[-1] == pytest.approx(final.equity[-1], abs=1e-6)  # a curve for the report, rounded
+    assert again.equity == pytest.approx(final.equity, abs=1e-9)
+
+
+def test_gate_judges_the_best_checkpoint_itself_when_the_final_declined(
+    small_bars: Bars, small_run: TrainResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``gate.best`` is what the file of the best validation earns, not what the final weights do; else it is empty."""
+    assert small_run.archived is not None
+    (usual,), (verdict,) = small_run.summary.models.values(), small_run.archived.assessments
+    assert usual.gate is not None
+    assert (usual.gate.best is not None) == verdict.use_checkpoint
+    monkeypatch.setattr("training.loop.best_index", lambda _: 0)
+    monkeypatch.setattr("training.run.assess_model_quality", lambda *_: (GateClass.DROP, [], True, 0))
+    result = train(small_bars, preset("laptop", **SMALL), out=tmp_path / "run", source="planted")
+    (model,) = result.summary.models.values()
+    assert model.gate is not None
+    assert model.gate.best is not None
+    earned = {update: gate_metrics(result.folder / "ckpt" / f"u{update}.pt", small_bars) for update in (2, 4)}
+    assert model.gate.best.t == pytest.approx(earned[2].t, abs=1e-9)
+    assert model.gate.final.t == pytest.approx(earned[4].t, abs=1e-9)
+    assert abs(earned[2].t - earned[4].t) > 1e-6
 
 
 def test_same_seed_gives_the_same_run_and_another_seed_another(
