@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, cast
 
 from trader_sdk.archive.eligibility import HOUSE_ONLY, Approval, Eligibility, Terms, eligibility
 from trader_sdk.archive.pointers import CHAMPION, checked_follow, followed, resolve
-from trader_sdk.archive.reader import ArchiveReader, JudgedModel, deployed_subject, short, subject_path
+from trader_sdk.archive.reader import ArchiveReader, JudgedModel, deployed_subject, subject_path
+from trader_sdk.archive.signatures import signature_findings
 from trader_sdk.archive.slots import SlotKey, VerdictRef
-from trader_sdk.archive.wording import metric_value
-from trader_sdk.contract.documents import (
-    DeploymentTier,
-    Override,
-    TradingMode,
-)
+from trader_sdk.contract.compatibility import Mode, enforce, stale_findings
+from trader_sdk.contract.documents import DeploymentTier, TradingMode
 from trader_sdk.contract.errors import ArchiveError, CheckpointError, Finding, SdkError, error_for
 from trader_sdk.contract.timeframe import parse_timeframe
+from trader_sdk.deploy_row import DeployRow as DeployRow
+from trader_sdk.deploy_row import empty_row, finding_of, row_of
 from trader_sdk.model import NativeModelWrapper
+from trader_sdk.signing import PublicKey
+from trader_sdk.warnings_shown import warn_once
 
 _MAX_PASSED_OVER: Final = 5
 
@@ -37,57 +38,13 @@ class ApprovedModel(NativeModelWrapper):
         """Return why it may trade."""
         return self._approval
 
-
-@dataclass(frozen=True, slots=True)
-class DeployRow:
-    """One model of the gate table: chosen, or passed over and why.
-
-    Attributes:
-        symbol, timeframe: The slot.
-        version_id: Its name; empty where the slot has no model at all.
-        gate_class, tier: Of its verdict, the tier after an override's ceiling.
-        fitness_score, profit_factor, consistency, max_drawdown: As judged.
-        gate_policy: Name and first eight digits of the policy.
-        sha8: First eight digits of the artefact's sha256.
-        feature_hash: First eight digits of its feature schema's sha256; known where it was loaded.
-        override: The override that lifts it.
-        is_champion: Whether the slot points at it.
-        model: The loaded model, for chosen rows only.
-        refusal: Why it was passed over, ``None`` for chosen rows.
-        error: The error behind the refusal, where loading it was tried.
-    """
-
-    symbol: str
-    timeframe: str
-    version_id: str = ""
-    gate_class: str = ""
-    tier: str = ""
-    fitness_score: float | None = None
-    profit_factor: float | None = None
-    consistency: float | None = None
-    max_drawdown: float | None = None
-    gate_policy: str = ""
-    sha8: str = ""
-    feature_hash: str = ""
-    data_kind: str = ""
-    override: Override | None = None
-    is_champion: bool = False
-    model: ApprovedModel | None = None
-    refusal: Finding | None = None
-    error: SdkError | None = None
-
-    @property
-    def chosen(self) -> bool:
-        """Return whether this model would trade."""
-        return self.model is not None
-
-    @property
-    def why(self) -> str:
-        """Return why it was passed over, for a person; empty where it was chosen."""
-        if self.refusal is None:
-            return ""
-        facts = f"{self.refusal.actual}; wanted {self.refusal.expected}" if self.refusal.expected else ""
-        return f"{self.refusal.code} {facts or self.refusal.actual}".strip()
+    def _admit(self, approval: Approval, findings: Sequence[Finding], mode: Mode) -> None:
+        report = self._loaded.report.with_findings(*findings)
+        enforce(report, mode)
+        # Nobody else has seen the loaded value yet; a copy of it would lose the policy's digest, computed above.
+        object.__setattr__(self._loaded, "report", report)
+        object.__setattr__(self, "_approval", approval)
+        warn_once(self._loaded.raw.path, self.sha256, findings)
 
 
 def load_approved(
@@ -99,6 +56,8 @@ def load_approved(
     follow: str = CHAMPION,
     mode: TradingMode | str = TradingMode.PAPER_LOCAL,
     accept_policies: Collection[str] = HOUSE_ONLY,
+    require_signature: Collection[PublicKey] | None = None,
+    max_model_age: timedelta | None = None,
     at: datetime | None = None,
 ) -> ApprovedModel:
     """Load the model that a slot's pointer names, if it is approved, accepted, unchanged and compatible.
@@ -111,7 +70,10 @@ def load_approved(
         follow: ``champion``, ``challenger`` (the newest) or ``latest-approved``.
         mode: Where it will trade; decides which deployment tiers and overrides count.
         accept_policies: Hashes of the gate policies that are trusted; the house's own unless given.
-        at: Moment at which an override must be in force; now when omitted.
+        require_signature: Keys one of which must have signed the verdict, and the override where one lifts it. None:
+            no signature is required, and an unsigned model has the note W105.
+        max_model_age: Older models, and those that do not say when their data ended, have the finding W706.
+        at: Moment at which an override must be in force, and of the model's age; now when omitted.
 
     Returns:
         The model, a :class:`~trader_sdk.model.NativeModelWrapper` with ``.approval``.
@@ -119,6 +81,7 @@ def load_approved(
     Raises:
         ArchiveError: E601..E608; ``findings`` lists what was looked at and why each was passed over.
         CompatibilityError: E505 if it was recalled.
+        CheckpointError: E104 if no accepted key signed it.
         SdkError: Its file is incompatible; codes as when loading it by path.
 
     Example:
@@ -128,7 +91,8 @@ def load_approved(
     """
     key, follow = resolve(symbol, timeframe, follow)
     reader = ArchiveReader(archive)
-    door = _Door(reader, Terms.of(mode, accept_policies, at), strict_version)
+    terms = Terms.of(mode, accept_policies, at)
+    door = _Door(reader, terms, strict_version, require_signature, max_model_age)
     rows: list[DeployRow] = []
     for row in door.rows(key, follow):
         if row.model is not None:
@@ -169,6 +133,8 @@ def deployable(
     accept_policies: Collection[str] = HOUSE_ONLY,
     strict_version: bool = False,
     follow: str = CHAMPION,
+    require_signature: Collection[PublicKey] | None = None,
+    max_model_age: timedelta | None = None,
     at: datetime | None = None,
 ) -> list[DeployRow]:
     """Return the gate table: for each slot what would trade, and what was passed over and why.
@@ -177,7 +143,8 @@ def deployable(
         archive: The archive's folder; nothing is written to it.
         symbols: Only these; a symbol without any verdict gets a row that says so. Every slot when omitted.
         timeframe: Only this one; all when omitted.
-        mode, accept_policies, strict_version, follow, at: As for :func:`load_approved`.
+        mode, accept_policies, strict_version, follow, require_signature, max_model_age, at: As for
+            :func:`load_approved`.
 
     Returns:
         Rows by slot, the followed model first. Chosen rows hold the loaded model; at most one a slot.
@@ -186,7 +153,8 @@ def deployable(
         ArchiveError: E608 or E606 about the archive as a whole; about models it is a row, never an error.
     """
     reader = ArchiveReader(archive)
-    door = _Door(reader, Terms.of(mode, accept_policies, at), strict_version)
+    terms = Terms.of(mode, accept_policies, at)
+    door = _Door(reader, terms, strict_version, require_signature, max_model_age)
     wanted = None if symbols is None else list(dict.fromkeys(symbols))
     keys = sorted({ref.slot for ref in reader.state.verdicts.values()})
     only = parse_timeframe(timeframe) if timeframe is not None else None
@@ -194,7 +162,7 @@ def deployable(
     rows = [row for key in keys for row in door.rows(key, checked_follow(follow))]
     for symbol in wanted or ():
         if not any(key.symbol == symbol for key in keys):
-            rows.append(_empty_row(symbol, timeframe or "any"))
+            rows.append(empty_row(symbol, timeframe or "any"))
     return rows
 
 
@@ -203,13 +171,15 @@ class _Door:
     reader: ArchiveReader
     terms: Terms
     strict_version: bool
+    signers: Collection[PublicKey] | None
+    max_model_age: timedelta | None
 
     def rows(self, key: SlotKey, follow: str) -> Iterator[DeployRow]:
         """Yield the followed model first, then what else the slot has, newest first."""
         chosen = followed(self.reader.state, key, follow, self._is_eligible)
         others = [ref for ref in self.reader.state.verdicts_of(key) if ref != chosen]
         if chosen is None and not others:
-            yield _empty_row(key.symbol, key.timeframe)
+            yield empty_row(key.symbol, key.timeframe)
             return
         if chosen is not None:
             yield self._try(chosen)
@@ -223,32 +193,57 @@ class _Door:
             return False
 
     def _eligibility(self, judged: JudgedModel) -> Eligibility:
-        return eligibility(judged, self.reader.state, self.terms)
+        allowed = eligibility(judged, self.reader.state, self.terms)
+        if allowed.refusal is not None or self.signers is None:
+            return allowed
+        refusals = signature_findings(self.reader.root, judged.verdict, allowed.override, self.signers)
+        return replace(allowed, refusal=refusals[0], override=None) if refusals else allowed
+
+    def _notes(self, model: NativeModelWrapper, judged: JudgedModel, allowed: Eligibility) -> list[Finding]:
+        verdict = judged.verdict
+        signatures = signature_findings(self.reader.root, verdict, allowed.override, self.signers)
+        if self.max_model_age is None:
+            return [*signatures]
+        end = model.metadata.get("data_end") or (verdict.data.end if verdict.data else None)
+        return [*signatures, *stale_findings(end, self.terms.at, self.max_model_age)]
 
     def _try(self, ref: VerdictRef) -> DeployRow:
         try:
             judged = self.reader.judged(ref)
         except ArchiveError as error:
-            return _row(ref, None, self._is_champion(ref), refusal=_finding(error, ref), error=error)
+            return row_of(ref, None, self._is_champion(ref), refusal=finding_of(error, ref), error=error)
         allowed = self._eligibility(judged)
         if allowed.refusal is not None:
-            return _row(ref, judged, self._is_champion(ref), tier=allowed.tier, refusal=allowed.refusal)
+            return row_of(ref, judged, self._is_champion(ref), tier=allowed.tier, refusal=allowed.refusal)
         try:
-            model = _load(judged, allowed, self.strict_version)
+            model = self._load(judged, allowed)
         except SdkError as error:
-            return _row(
-                ref, judged, self._is_champion(ref), tier=allowed.tier, refusal=_finding(error, ref), error=error
+            return row_of(
+                ref, judged, self._is_champion(ref), tier=allowed.tier, refusal=finding_of(error, ref), error=error
             )
-        return _row(ref, judged, self._is_champion(ref), tier=allowed.tier, model=model)
+        return row_of(ref, judged, self._is_champion(ref), tier=allowed.tier, model=model)
+
+    def _load(self, judged: JudgedModel, allowed: Eligibility) -> ApprovedModel:
+        model = _read(judged, self.strict_version)
+        approval = Approval(
+            verdict=judged.verdict,
+            tier=cast(DeploymentTier, allowed.tier),  # an allowed tier is never None: no mode allows it
+            override=allowed.override,
+            version_id=judged.verdict.version_id,
+            gate_policy=judged.policy_text,
+        )
+        mode = Mode.STRICT if self.strict_version else Mode.WARN
+        model._admit(approval, self._notes(model, judged, allowed), mode)
+        return model
 
     def _passed_over(self, ref: VerdictRef, follow: str) -> DeployRow:
         try:
             judged = self.reader.judged(ref)
         except ArchiveError as error:
-            return _row(ref, None, self._is_champion(ref), refusal=_finding(error, ref), error=error)
+            return row_of(ref, None, self._is_champion(ref), refusal=finding_of(error, ref), error=error)
         allowed = self._eligibility(judged)
         refusal = allowed.refusal or Finding("E601", ref.version_id, f"the slot's {follow}", "deployable, not followed")
-        return _row(ref, judged, self._is_champion(ref), tier=allowed.tier, refusal=refusal)
+        return row_of(ref, judged, self._is_champion(ref), tier=allowed.tier, refusal=refusal)
 
     def _is_champion(self, ref: VerdictRef) -> bool:
         champion = self.reader.state.slot(ref.slot).champion
@@ -258,7 +253,7 @@ class _Door:
         )
 
 
-def _load(judged: JudgedModel, allowed: Eligibility, strict_version: bool) -> ApprovedModel:
+def _read(judged: JudgedModel, strict_version: bool) -> ApprovedModel:
     verdict = judged.verdict
     subject = deployed_subject(verdict)
     path = subject_path(judged.folder, subject)
@@ -278,56 +273,7 @@ def _load(judged: JudgedModel, allowed: Eligibility, strict_version: bool) -> Ap
             expected=verdict.policy_sha256,
             found=model.policy_sha256,
         )
-    approval = Approval(
-        verdict=verdict,
-        tier=cast(DeploymentTier, allowed.tier),  # an allowed tier is never None: no mode allows it
-        override=allowed.override,
-        version_id=verdict.version_id,
-        gate_policy=judged.policy_text,
-    )
-    object.__setattr__(model, "_approval", approval)
     return model
-
-
-def _row(ref: VerdictRef, judged: JudgedModel | None, is_champion: bool, **more: Any) -> DeployRow:
-    tier = more.pop("tier", ref.tier)
-    model: ApprovedModel | None = more.get("model")
-    facts: dict[str, Any] = {}
-    if judged is not None:
-        verdict = judged.verdict
-        facts = {name: metric_value(verdict, name) for name in _SHOWN_METRICS}
-        facts |= {
-            "gate_policy": judged.policy_text,
-            "sha8": short(deployed_subject(verdict).sha256),
-            "data_kind": verdict.data.kind.value if verdict.data else "unstated",
-            "override": model.approval.override if model else None,
-        }
-    if model is not None:
-        facts["feature_hash"] = short(str(model.metadata.get("feature_schema_sha256") or ""))
-    return DeployRow(
-        symbol=ref.slot.symbol,
-        timeframe=ref.slot.timeframe.value,
-        version_id=ref.version_id,
-        gate_class=ref.gate_class.value,
-        tier=tier.value if tier else "",
-        is_champion=is_champion,
-        **facts,
-        **more,
-    )
-
-
-_SHOWN_METRICS: Final = ("fitness_score", "profit_factor", "consistency", "max_drawdown")
-
-
-def _empty_row(symbol: str, timeframe: str) -> DeployRow:
-    finding = Finding("E601", f"{symbol}/{timeframe}", "an approved model", "no verdict in this archive")
-    return DeployRow(symbol=symbol, timeframe=timeframe, refusal=finding)
-
-
-def _finding(error: SdkError, ref: VerdictRef) -> Finding:
-    return Finding(
-        error.code, ref.version_id, str(error.expected or ""), f"{error.message} ({error.found})", error.remedy
-    )
 
 
 def _refusal(root: Path, key: SlotKey, follow: str, rows: Sequence[DeployRow]) -> SdkError:

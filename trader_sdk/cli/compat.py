@@ -10,6 +10,7 @@ import typer
 from trader_sdk.cli.compat_check import check
 from trader_sdk.cli.compat_golden import app as golden
 from trader_sdk.cli.output import Output
+from trader_sdk.cli.sign import keygen, sign, verify
 from trader_sdk.cli.stamp import stamp
 from trader_sdk.contract.spec import ACTION_TABLES, MODEL_SPECS, TRADERS
 
@@ -42,4 +43,7 @@ def matrix(json: Json = 0, json_file: JsonFile = None) -> None:
 
 app.command("check")(check)
 app.command("stamp")(stamp)
+app.command("keygen")(keygen)
+app.command("sign")(sign)
+app.command("verify")(verify)
 app.add_typer(golden, name="golden")
