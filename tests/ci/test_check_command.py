@@ -276,6 +276,12 @@ def test_model_that_proves_its_features_runs_where_they_are_built(desk: Path, tr
     assert trader("compat", "check", "models/2.7.0.pt", "--fleet", "fleet.toml") == 4
 
 
+def test_trader_that_builds_no_features_runs_nothing(desk: Path, trader: Any) -> None:
+    """An empty list of providers is a statement; only a list left out is not checked."""
+    (desk / "fleet.toml").write_text('[[trader]]\nname = "a"\nversion = "2.7.0"\nproviders = []\n')
+    assert trader("compat", "check", "models", "--fleet", "fleet.toml") == 4
+
+
 def test_unreadable_model_fails_on_every_trader(desk: Path, trader: Any) -> None:
     """A broken file has a row of the matrix too."""
     (desk / "fleet.toml").write_text(FLEET)
