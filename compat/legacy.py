@@ -15,6 +15,7 @@ import torch
 from generate import NAMES, Case, documented, policy_of
 from networks import FlatLayers, SeparateTrunks, SharedPiValue, observations, seeded
 from torch import nn
+from writers import before_zip, before_zip_protocol_4, protocol_4, records_of_1_6
 
 EXPLICIT = {"version": "2.7.0", "source": "explicit"}
 STRUCTURE = {"version": "2.7.0", "source": "structure"}
@@ -175,12 +176,25 @@ def _with_adam(network: Any) -> dict[str, Any]:
     }
 
 
-def _protocol_4(checkpoint: Any, path: pathlib.Path) -> None:
-    torch.save(checkpoint, path, pickle_protocol=4)
-
-
-def _before_zip(checkpoint: Any, path: pathlib.Path) -> None:
-    torch.save(checkpoint, path, _use_new_zipfile_serialization=False)
+def _before_zip_cases(saved: dict[str, Any], network: nn.Module) -> list[Case]:
+    shared = seeded(SharedPiValue(5900, 7, (2, 4)), 53)
+    adam = policy_of("2.7.0", (4, 4), seed=54)
+    half = policy_of("2.7.0", seed=55).to(torch.bfloat16)
+    noted = ("W109", "W305")
+    return [
+        _case("non-zip", saved, network, write=before_zip),
+        _case("non-zip-protocol-4", saved, network, write=before_zip_protocol_4),
+        _case("non-zip-config-dataclass", saved | {"config": TrainConfig()}, network, findings=noted, write=before_zip),
+        _case("non-zip-no-metadata", bare(shared), shared, detection=STRUCTURE, findings=FOUND, write=before_zip),
+        _case("non-zip-adam", _with_adam(adam), policy_of("2.7.0", (4, 4), seed=54), write=before_zip),
+        _case(
+            "non-zip-bfloat16",
+            documented("2.7.0", half),
+            policy_of("2.7.0", seed=55).to(torch.bfloat16).float(),
+            write=before_zip,
+        ),
+        _case("records-of-torch-1.6", saved, network, write=records_of_1_6),
+    ]
 
 
 def _configs() -> list[Case]:
@@ -205,7 +219,7 @@ def _configs() -> list[Case]:
     return [
         _case("config-dataclass", saved | {"config": TrainConfig()}, network, findings=noted),
         _case("config-mixed", saved | {"config": mixed}, network, findings=noted),
-        _case("config-mixed-protocol-4", saved | {"config": mixed}, network, findings=noted, write=_protocol_4),
+        _case("config-mixed-protocol-4", saved | {"config": mixed}, network, findings=noted, write=protocol_4),
         _case(
             "config-activation-class",
             documented("2.7.0", relu) | {"config": {"activation_fn": nn.ReLU}},
@@ -218,7 +232,7 @@ def _configs() -> list[Case]:
             network,
             findings=("W108", "W305"),
         ),
-        _refused("before-zip", saved, "E101", findings=(), write=_before_zip),
+        *_before_zip_cases(saved, network),
     ]
 
 

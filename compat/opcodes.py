@@ -54,6 +54,41 @@ def checkpoint(*, policy: bytes | None = None, config: bytes = b"}", more: bytes
     return b"\x80\x02}(" + text("policy_state_dict") + state + text("config") + config + more + b"u" + STOP
 
 
+def plain(value: object) -> bytes:
+    """Return the opcodes that push plain data."""
+    if isinstance(value, dict):
+        return b"}(" + b"".join(plain(key) + plain(item) for key, item in value.items()) + b"u"
+    if isinstance(value, list | tuple):
+        items = b"(" + b"".join(map(plain, value))
+        return items + b"t" if isinstance(value, tuple) else b"]" + items + b"e"
+    if isinstance(value, str):
+        return text(value)
+    if isinstance(value, float):
+        return b"G" + struct.pack(">d", value)
+    return {None: b"N", True: b"\x88", False: b"\x89"}[value] if value is None or type(value) is bool else number(value)
+
+
+def legacy_head(magic: int = 0x1950A86A20F9469CFC6C, protocol: int = 1001, system: object = None) -> bytes:
+    """Return the three pickles that begin a torch file of the time before 1.6."""
+    machine = {"protocol_version": 1001, "little_endian": True} if system is None else system
+    return b"".join(b"\x80\x02" + plain(value) + STOP for value in (magic, protocol, machine))
+
+
+def legacy(
+    pickle: bytes | None = None, *, head: bytes | None = None, keys: object = ("0",), blocks: bytes | None = None
+) -> bytes:
+    """Return a torch file of the time before 1.6, with one weight unless told otherwise."""
+    stored = struct.pack("<q6f", 6, *range(6)) if blocks is None else blocks
+    names = b"\x80\x02" + (plain(list(keys)) if isinstance(keys, tuple) else plain(keys)) + STOP
+    top = checkpoint(policy=tensor(of=old_storage())) if pickle is None else pickle
+    return (legacy_head() if head is None else head) + top + names + stored
+
+
+def old_storage(view: bytes = b"N", **what: object) -> bytes:
+    """Return the opcodes that push a storage reference as it was before 1.6: with a sixth field for a view."""
+    return storage(**what)[:-2] + view + b"tQ"  # type: ignore[arg-type]  # the keywords of storage
+
+
 def container(pickle: bytes, **records: bytes) -> bytes:
     """Return a zip as ``torch.save`` writes it, around a pickle and the records it needs."""
     content = {"data.pkl": pickle, "byteorder": b"little", "data/0": struct.pack("<6f", *range(6)), "version": b"3\n"}

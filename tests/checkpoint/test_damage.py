@@ -8,18 +8,20 @@ import pytest
 import torch
 from opcodes import checkpoint, container, text
 
-from trader_sdk.checkpoint.formats import identify
+from trader_sdk.checkpoint.contents import Contents
+from trader_sdk.checkpoint.formats import Format, identify
 from trader_sdk.checkpoint.safetensors_format import read_safetensors, safetensors_bytes
-from trader_sdk.checkpoint.torch_zip import Contents, read_torch_zip
+from trader_sdk.checkpoint.torch_legacy import read_torch_legacy
+from trader_sdk.checkpoint.torch_zip import read_torch_zip
 from trader_sdk.contract.errors import CheckpointError
 
 
-def _torch_file() -> bytes:
+def _torch_file(**options: Any) -> bytes:
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Linear(2, 2))
     buffer = io.BytesIO()
     fields = {"config": {"lr": 0.1, "name": "x", "sizes": (1, 2)}, "model_version": "2.7.0", "n_actions": 7}
-    torch.save({"policy_state_dict": network.state_dict(), **fields}, buffer)
+    torch.save({"policy_state_dict": network.state_dict(), **fields}, buffer, **options)
     return buffer.getvalue()
 
 
@@ -33,14 +35,22 @@ def _hand_file() -> bytes:
     return container(checkpoint(config=b"}" + text("activation") + text("tanh") + b"s"))
 
 
-FILES = {"torch": _torch_file(), "by-hand": _hand_file(), "safetensors": _safetensors_file()}
+FILES = {
+    "torch": _torch_file(),
+    "by-hand": _hand_file(),
+    "old-layout": _torch_file(_use_new_zipfile_serialization=False),
+    "safetensors": _safetensors_file(),
+}
+READERS = {
+    Format.TORCH_ZIP: read_torch_zip,
+    Format.TORCH_LEGACY: read_torch_legacy,
+    Format.SAFETENSORS: read_safetensors,
+}
 
 
 def _read(content: bytes) -> Contents:
     data = memoryview(content)
-    if identify(data, "f").value == "safetensors":
-        return read_safetensors(data)
-    return read_torch_zip(data)
+    return READERS[identify(data, "f")](data)
 
 
 def _same(left: Contents, right: Contents) -> bool:
@@ -85,10 +95,11 @@ def test_flipped_byte_gives_the_same_result_or_a_typed_error(name: str, mask: in
         assert _same(result, good), f"byte {at} of {name} changed the result silently"
 
 
+@pytest.mark.parametrize("name", ["safetensors", "old-layout"])
 @pytest.mark.parametrize("mask", [0x01, 0x80, 0xFF])
-def test_flipped_byte_of_a_safetensors_header_is_typed(mask: int) -> None:
-    """Safetensors has no checksum, so weights are bound by the file's digest; its structure gives typed errors."""
-    content = FILES["safetensors"]
+def test_flipped_byte_of_a_container_without_checksum_is_typed(name: str, mask: int) -> None:
+    """Safetensors and torch's old layout have no checksum: the file's digest binds the weights, errors are typed."""
+    content = FILES[name]
     for at in range(len(content)):
         damaged = bytearray(content)
         damaged[at] ^= mask

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from opcodes import checkpoint, container, number, tensor, text
 
-from trader_sdk.checkpoint.torch_zip import Contents, read_torch_zip
+from trader_sdk.checkpoint.contents import Contents
+from trader_sdk.checkpoint.torch_zip import read_torch_zip
 from trader_sdk.contract.errors import CheckpointError
 
 PAIR = text("a") + number(1) + b"\x86"

@@ -245,8 +245,10 @@ def test_saved_file_is_read_by_torch_backend_equally(tmp_path: Path, policy: Pol
 
 
 def test_torch_backend_reads_what_the_strict_reader_names(tmp_path: Path) -> None:
-    """A file of the time before zip is refused with the way out, which works."""
-    path = Path(__file__).parents[2] / "compat" / "golden" / "legacy" / "before-zip" / "checkpoint.pt"
+    """A file with a tensor of a type that the strict reader does not know is refused with the way out, which works."""
+    path = tmp_path / "m.pt"
+    saved = torch.load(Path(__file__).parents[2] / "compat" / "golden" / "2.7.0" / "checkpoint.pt", weights_only=True)
+    torch.save(saved | {"config": {"activation": "tanh", "phase": torch.ones(2, dtype=torch.complex64)}}, path)
     with pytest.raises(SdkError, match='backend="torch"'):
         NativeModelWrapper(path)
     assert NativeModelWrapper(path, backend="torch").model_version == "2.7.0"

@@ -39,7 +39,7 @@ def test_inspect_describes_a_checkpoint(capsys: pytest.CaptureFixture[str], tmp_
     [
         (["2.7.0", "2.3.0"], 0),
         (["2.7.0", "legacy/no-metadata-1000-3"], 4),
-        (["legacy/before-zip", "legacy/no-metadata-1000-3"], 3),
+        (["legacy/weights-nan", "legacy/no-metadata-1000-3"], 3),
     ],
 )
 def test_inspect_exits_with_the_lowest_code_of_its_files(names: list[str], code: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterable
 from enum import StrEnum
@@ -14,20 +15,21 @@ class Format(StrEnum):
     """The containers that a checkpoint comes in."""
 
     TORCH_ZIP = "torch-zip"
+    TORCH_LEGACY = "torch-legacy"
     SAFETENSORS = "safetensors"
     TORCH_OTHER = "torch-other"
 
 
 _NOT_A_CHECKPOINT = "Point at the checkpoint itself; `trader inspect FILE` says what a file is."
 _OTHER_TORCH = 'Save it again with torch >= 1.6 or trader_sdk.save(); if you trust it, load it with backend="torch".'
-_LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+# torch.serialization.MAGIC_NUMBER as a pickle of its own: protocol 2 or 3, or 4 and 5 with their frame.
+_LEGACY_TORCH = re.compile(rb"\x80(?:[\x02\x03]|[\x04\x05](?:\x95.{8})?)\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19\.", re.DOTALL)
 _LOOK_ALIKES: tuple[tuple[bytes, str, str], ...] = (
     (
         b"version https://git-lfs",
         "a git-lfs pointer, not the file it stands for",
         "Run `git lfs pull` in the repository that holds the checkpoint.",
     ),
-    (_LEGACY_TORCH, "a torch file of the time before 1.6, a bare pickle", _OTHER_TORCH),
     (b"\x80", "a bare pickle", _OTHER_TORCH),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file", _NOT_A_CHECKPOINT),
     (b"\x1f\x8b", "a gzip file", "Unpack it first."),
@@ -48,6 +50,8 @@ def identify(data: memoryview, where: str) -> Format:
     head = bytes(data[:512])
     if head.startswith(b"PK\x03\x04"):
         return Format.TORCH_ZIP
+    if _LEGACY_TORCH.match(head):
+        return Format.TORCH_LEGACY
     if len(head) > 8 and head[8:9] == b"{" and 2 <= struct.unpack_from("<Q", head)[0] <= MAX_HEADER_BYTES:
         return Format.SAFETENSORS
     found, remedy = _look_alike(head)
@@ -62,6 +66,8 @@ def _look_alike(head: bytes) -> tuple[str, str]:
             return what, remedy
     if not head.strip(b"\x00"):
         return "zeros: a hole left by an interrupted copy", "Fetch the file again."
+    if head[257:262] == b"ustar":
+        return "a tar archive", "Unpack it first; a torch file of before 0.2 must be saved again by a newer torch."
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith((b"<!doctype html", b"<html", b"<?xml", b"<head")):
         return "an HTML or XML page, perhaps a login or error page", "Fetch the file itself, signed in."

@@ -118,9 +118,10 @@ def storage(reference: object) -> StorageRef:
     Raises:
         CheckpointError: E101 for any other shape of reference.
     """
-    if type(reference) is not tuple or len(reference) != 5 or reference[0] != "storage":
+    # A sixth field, a view into another storage, was last written with a value by torch 0.1.
+    if type(reference) is not tuple or len(reference) not in (5, 6) or reference[0] != "storage" or any(reference[5:]):
         raise unreadable("the pickle refers to something outside itself", where="data.pkl", found=brief(reference))
-    _, cls, key, location, numel = reference
+    _, cls, key, location, numel = reference[:5]
     dtype = _STORAGES.get(cls.name) if type(cls) is ClassName else None
     if dtype is None or type(key) is not str or not _STORAGE_KEY.match(key):
         raise unreadable("a storage is of unknown type or name", where="data.pkl", found=brief(key))
@@ -149,6 +150,7 @@ BUILDERS: Final[Mapping[str, Builder]] = MappingProxyType(
         "collections.OrderedDict": values.ordered_dict,
         "collections.defaultdict": values.default_dict,
         "torch._utils._rebuild_tensor_v2": values.tensor,
+        "torch._utils._rebuild_tensor": values.tensor_of_torch_0_3,
         "torch._utils._rebuild_parameter": values.parameter,
         "torch.Size": values.size,
         "torch.device": values.device,

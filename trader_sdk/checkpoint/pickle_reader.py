@@ -11,12 +11,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from trader_sdk.checkpoint.faults import too_large, unreadable, unsafe
 from trader_sdk.checkpoint.limits import MAX_OPCODES
 from trader_sdk.checkpoint.pickle_classes import call, class_name, instance, set_state, storage
 from trader_sdk.checkpoint.pickle_values import put
+from trader_sdk.checkpoint.tensors import StorageRef
 
 _MAX_INTEGER_BYTES: Final = 17  # the state of a 128-bit generator, with its sign
 _DAMAGE: Final = (IndexError, KeyError, TypeError, ValueError, OverflowError, struct.error)
@@ -35,26 +36,60 @@ def load_pickle(stream: bytes) -> object:
     Raises:
         CheckpointError: E101 damaged, E102 asks for code, E107 too long.
     """
-    machine = _Machine(stream)
+    first = load_first_pickle(stream, 0)
+    if first.end != len(stream):
+        raise unreadable("bytes follow the pickle", where=f"data.pkl byte {first.end}")
+    return first.value
+
+
+class FirstPickle(NamedTuple):
+    """One pickle of a stream that holds several.
+
+    Attributes:
+        value: As :func:`load_pickle` returns it.
+        storages: The storages that it refers to, by their key.
+        end: Where the next byte of the stream lies.
+    """
+
+    value: object
+    storages: Mapping[str, StorageRef]
+    end: int
+
+
+def load_first_pickle(stream: bytes, at: int, *, clipped: bool = False) -> FirstPickle:
+    """Interpret the pickle that begins at byte ``at`` of a stream.
+
+    Args:
+        stream: Bytes that hold it.
+        at: Where it begins.
+        clipped: There are more bytes than a pickle may have, and they are not in ``stream``.
+
+    Raises:
+        CheckpointError: As :func:`load_pickle`.
+    """
+    machine = _Machine(stream, at, clipped)
     try:
-        return machine.run()
+        value = machine.run()
     except _DAMAGE as error:
         raise unreadable(
             "the pickle is damaged", where=f"data.pkl byte {machine.at}", found=type(error).__name__
         ) from error
+    return FirstPickle(value, machine.storages, machine.at)
 
 
 class _Machine:
     """The stack machine: one stack per open mark, a memo, and a position in the stream."""
 
-    __slots__ = ("at", "marks", "memo", "stack", "stream")
+    __slots__ = ("at", "clipped", "marks", "memo", "stack", "storages", "stream")
 
-    def __init__(self, stream: bytes) -> None:
+    def __init__(self, stream: bytes, at: int, clipped: bool) -> None:
         self.stream = stream
-        self.at = 0
+        self.at = at
+        self.clipped = clipped
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
+        self.storages: dict[str, StorageRef] = {}
 
     def run(self) -> object:
         if self.take(1) != b"\x80" or self.take(1)[0] not in (2, 3, 4, 5):
@@ -74,13 +109,15 @@ class _Machine:
         raise too_large("the pickle has too many opcodes", where="data.pkl", expected=f"<= {MAX_OPCODES}")
 
     def result(self) -> object:
-        if self.marks or len(self.stack) != 1 or self.at != len(self.stream):
+        if self.marks or len(self.stack) != 1:
             raise unreadable("the pickle does not end with one value", where=f"data.pkl byte {self.at}")
         return self.stack[0]
 
     def take(self, count: int) -> bytes:
         end = self.at + count
         if end > len(self.stream):
+            if self.clipped:
+                raise too_large("the pickle is too long", where="data.pkl", expected=f"<= {len(self.stream)} B")
             raise unreadable("the pickle is cut short", where=f"data.pkl byte {self.at}")
         taken = self.stream[self.at : end]
         self.at = end
@@ -255,7 +292,9 @@ def _build(machine: _Machine) -> None:
 
 
 def _persistent(machine: _Machine) -> None:
-    machine.stack.append(storage(machine.stack.pop()))
+    reference = storage(machine.stack.pop())
+    machine.storages.setdefault(reference.key, reference)
+    machine.stack.append(reference)
 
 
 def _memoize(machine: _Machine) -> None:

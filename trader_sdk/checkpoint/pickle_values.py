@@ -93,6 +93,13 @@ def tensor(args: Args) -> TensorRef:
     return tensor_ref(*args[:4])
 
 
+def tensor_of_torch_0_3(args: Args) -> TensorRef:
+    """Return the checked view that ``_rebuild_tensor`` stood for: storage, offset, shape, strides."""
+    if len(args) != 4:
+        raise unreadable("a tensor has the wrong number of arguments", where="data.pkl", found=len(args))
+    return tensor_ref(*args)
+
+
 def parameter(args: Args) -> TensorRef:
     """Return the tensor of a parameter."""
     if len(args) != 3 or type(args[0]) is not TensorRef or args[2]:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
+from trader_sdk.checkpoint.contents import Contents
 from trader_sdk.checkpoint.faults import too_large
 from trader_sdk.checkpoint.formats import Format, identify
 from trader_sdk.checkpoint.source import Source, read_source
 from trader_sdk.checkpoint.tensors import Array, require_finite
-from trader_sdk.checkpoint.torch_zip import Contents, read_torch_zip
+from trader_sdk.checkpoint.torch_zip import read_torch_zip
 from trader_sdk.contract.errors import CheckpointError, Finding, UsageError
 
 Backend = Literal["numpy", "torch"]
@@ -57,7 +58,7 @@ def read_checkpoint(
     """Read a checkpoint: once, hashed before it is parsed, running nothing that it names.
 
     Args:
-        path: A torch zip file (``torch.save``) or safetensors; the bytes decide which, not the name.
+        path: A torch file (a zip, or the layout before 1.6) or safetensors; the bytes decide which, not the name.
         backend: ``"numpy"`` is the strict reader, without torch. ``"torch"`` is ``torch.load(weights_only=True)``
             of torch 2.10 or newer, for layouts that the strict reader does not know.
         expected_sha256: Refuse any other file, before parsing.
@@ -76,7 +77,15 @@ def read_checkpoint(
         raise UsageError(
             "USAGE", "no such reader", where="backend", expected="numpy or torch", found=f"{backend!r:.40}"
         )
-    source = read_source(path, expected_sha256)
+    return parse_source(read_source(path, expected_sha256), backend=backend, optimizer=optimizer)
+
+
+def parse_source(source: Source, *, backend: Backend = "numpy", optimizer: bool = False) -> RawCheckpoint:
+    """Parse bytes that were read and hashed.
+
+    Raises:
+        CheckpointError: As :func:`read_checkpoint`.
+    """
     try:
         kind, contents = _read(source, backend, optimizer)
         for name, tensor in contents.tensors.items():
@@ -108,6 +117,10 @@ def _read(source: Source, backend: Backend, optimizer: bool) -> tuple[Format, Co
     kind = identify(source.data, source.name)
     if kind is Format.TORCH_ZIP:
         return kind, read_torch_zip(source.data, optimizer=optimizer)
+    if kind is Format.TORCH_LEGACY:
+        from trader_sdk.checkpoint.torch_legacy import read_torch_legacy
+
+        return kind, read_torch_legacy(source.data, optimizer=optimizer)
     from trader_sdk.checkpoint.safetensors_format import read_safetensors
 
     return kind, read_safetensors(source.data)

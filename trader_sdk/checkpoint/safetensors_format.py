@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from trader_sdk.checkpoint.contents import Contents
 from trader_sdk.checkpoint.faults import too_large, unreadable
 from trader_sdk.checkpoint.limits import MAX_HEADER_BYTES, MAX_PARAMETERS, MAX_TENSORS
 from trader_sdk.checkpoint.tensors import Array, StorageRef, TensorRef, materialise, tensor_ref
-from trader_sdk.checkpoint.torch_zip import Contents
 from trader_sdk.contract.canonical import canonical_json, read_json_strict
 from trader_sdk.contract.errors import ArchiveError, Finding
 
@@ -38,9 +38,10 @@ def read_safetensors(data: memoryview) -> Contents:
     stated = header.pop("__metadata__", {})
     if len(header) > MAX_TENSORS:
         raise too_large("too many tensors", where="header", expected=f"<= {MAX_TENSORS}", found=len(header))
-    refs = _tile(header, len(data) - start)
+    refs = {name: _tensor(name, entry) for name, entry in header.items()}
     if sum(ref.numel for ref, _ in refs.values()) > MAX_PARAMETERS:
         raise too_large("too many parameters", where="header", expected=f"<= {MAX_PARAMETERS}")
+    _require_tiling(refs, len(data) - start)
     tensors = {
         name: materialise(ref, data[start + begin : start + begin + _size(ref)]) for name, (ref, begin) in refs.items()
     }
@@ -74,8 +75,7 @@ def _strict_json(text: bytes | str, where: str) -> Any:
         raise unreadable("JSON in the file is refused", where=where, found=error.found) from error
 
 
-def _tile(header: dict[str, Any], size: int) -> dict[str, tuple[TensorRef, int]]:
-    refs = {name: _tensor(name, entry) for name, entry in header.items()}
+def _require_tiling(refs: Mapping[str, tuple[TensorRef, int]], size: int) -> None:
     at = 0
     for name, (ref, begin) in sorted(refs.items(), key=lambda item: item[1][1]):
         if begin != at:
@@ -83,7 +83,6 @@ def _tile(header: dict[str, Any], size: int) -> dict[str, tuple[TensorRef, int]]
         at += _size(ref)
     if at != size:
         raise unreadable("the tensors do not fill the file", where="header", expected=f"{at} B", found=f"{size} B")
-    return refs
 
 
 def _tensor(name: str, entry: object) -> tuple[TensorRef, int]:

@@ -9,10 +9,10 @@ from typing import Any
 
 from packaging.version import Version
 
+from trader_sdk.checkpoint.contents import Contents
 from trader_sdk.checkpoint.faults import unreadable
 from trader_sdk.checkpoint.plain import Plainer
 from trader_sdk.checkpoint.tensors import Array
-from trader_sdk.checkpoint.torch_zip import Contents
 from trader_sdk.contract.errors import CheckpointError
 
 _OLDEST = "2.10"

@@ -189,6 +189,9 @@ def _self_contained_spec(version: str, metadata: CheckpointMetadata) -> ModelSpe
     tables = [name for name in fields["requires"] if name in ACTION_TABLES]
     if not set(fields["requires"]) <= KNOWN_CAPABILITIES or len(tables) != 1:
         return None
+    feature_sets = fields["feature_schema"].get("feature_sets", ())
+    if not isinstance(feature_sets, list | tuple) or not all(isinstance(name, str) for name in feature_sets):
+        return None
     n_features, obs_dim = metadata.n_features or 0, metadata.obs_dim or 0
     if not n_features or obs_dim % n_features or obs_dim != fields.get("window", 100) * n_features:
         return None
@@ -202,7 +205,7 @@ def _self_contained_spec(version: str, metadata: CheckpointMetadata) -> ModelSpe
         breaking_changes=(),
         window=obs_dim // n_features,
         actions=actions,
-        feature_sets=tuple(fields["feature_schema"].get("feature_sets", ())),
+        feature_sets=tuple(feature_sets),
         requires=tuple(fields["requires"]),
         min_trader_version=metadata.text("min_trader_version") or "0",
     )
