@@ -1,0 +1,19 @@
+"""What every test stands on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+# One thread a worker: the suite runs a process a core, and two thread pools on one core make each other wait.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+import structlog
+
+
+@pytest.fixture(autouse=True)
+def _logging_is_its_own() -> Iterator[None]:
+    """Forget a logger that a command bound to a stream which ended with its test."""
+    yield
+    structlog.reset_defaults()
