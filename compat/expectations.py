@@ -18,6 +18,8 @@ from trader_sdk.model import NativeModelWrapper
 
 GOLDEN = Path(__file__).parent / "golden"
 LOGIT_TOLERANCE = 2e-5
+FIRST_TRADER = "2.7.0"
+"""Wrote every expectation that does not name its trader."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,9 @@ def outcomes(golden: Golden) -> Iterator[Outcome]:
 def _outcome(golden: Golden, mode: str) -> Outcome:
     expected = golden.expect[mode]["error"]
     try:
-        model = NativeModelWrapper(golden.path, strict_version=mode == "strict")
+        # Judged as the trader that wrote the expectation: a later one has other ranges and may be on no bad list.
+        trader = golden.expect.get("trader", FIRST_TRADER)
+        model = NativeModelWrapper(golden.path, strict_version=mode == "strict", trader_version=trader)
     except SdkError as error:
         found = tuple(sorted({finding.code for finding in error.findings}))
         faults = [] if error.code == expected else [f"refused with {error.code}, expected {expected or 'a load'}"]

@@ -264,7 +264,7 @@ def _versions() -> list[Case]:
     saved = documented("2.7.0", network)
     schema = {"feature_sets": ["ohlcv53@1", "account3@1", "sizing3@1"]}
     contained = {
-        "model_version": "2.8.0",
+        "model_version": "2.99.0",
         "min_trader_version": "2.7.0",
         "requires_trader": ">=2.7.0,<3",
         "requires": ["actions/discrete7@1", "execution/delta@1"],
@@ -279,18 +279,18 @@ def _versions() -> list[Case]:
             ("2.7.0rc1", "E504"),
             ("2.7.0+local", "E203"),
             ("latest", "E203"),
-            ("2.8.0", "E205"),
-            ("2.10.0", "E205"),
+            ("2.99.0", "E205"),
+            ("2.100.0", "E205"),
         )
     ]
     return [
         *cases,
         _case("version-v2.7", saved | {"model_version": "v2.7"}, network, findings=("W209", "W305")),
         _case(
-            "newer-self-contained",
+            "newer-self-contained-2.99",
             saved | contained,
             network,
-            detection={"version": "2.8.0", "source": "explicit"},
+            detection={"version": "2.99.0", "source": "explicit"},
             strict="W206",
             findings=("W206",),
         ),
