@@ -152,7 +152,7 @@ def get_calendar(name: str) -> Calendar:
         ConfigError: Unknown name, or ``XNYS`` without the library that knows its sessions.
 
     Source:
-        https://pypi.org/project/exchange-calendars/ (XNYS)
+        The exchange-calendars library, calendar XNYS
     """
     if name == ALWAYS_OPEN:
         return _always_open()
