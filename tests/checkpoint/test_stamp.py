@@ -18,6 +18,7 @@ from trader_sdk.checkpoint.stamp import Assertion, stamp
 from trader_sdk.cli import build_app, run_app
 from trader_sdk.contract.compatibility import Mode
 from trader_sdk.contract.errors import CheckpointError, ContractError, UsageError
+from trader_sdk.contract.metadata import get_checkpoint_metadata
 
 LEGACY = Path(__file__).parents[2] / "compat" / "golden" / "legacy"
 AMBIGUOUS = LEGACY / "no-metadata-5600-3-ambiguous" / "checkpoint.pt"
@@ -102,15 +103,37 @@ def test_stamp_refuses_what_the_file_contradicts_and_what_exists(tmp_path: Path)
 
 
 def test_what_is_not_said_is_not_stamped(tmp_path: Path) -> None:
-    """No timeframe, no symbol and no activation are invented; the range of traders stays the author's."""
-    path = LEGACY / "trader-ceiling" / "checkpoint.pt"
+    """No timeframe, no symbol and no activation are invented."""
     saved = stamp(AMBIGUOUS, tmp_path / "out", Assertion(model_version="v2.6"))
     assert {"symbol", "timeframe", "feature_schema"} & set(saved.metadata) == set()
     assert saved.metadata["model_version"] == "2.6.0"
-    before = NativeModelWrapper(path, trader_version="2.7.0")
-    after = stamp(path, tmp_path / "other", Assertion())
-    for name in ("requires_trader", "min_trader_version"):
-        assert after.metadata.get(name) == before.metadata.get(name)
+
+
+def test_range_of_traders_stays_the_authors(author: Author, tmp_path: Path) -> None:
+    """A stamp does not widen what the file says itself."""
+    own = {**get_checkpoint_metadata("2.6.0"), "min_trader_version": "2.7.0", "requires_trader": "<3"}
+    torch.save({"policy_state_dict": author.network.state_dict(), **own}, author.path)
+    after = stamp(author.path, tmp_path / "out", Assertion(symbol="AAPL")).metadata
+    assert (after["min_trader_version"], after["requires_trader"]) == ("2.7.0", "<3")
+
+
+def test_file_that_changes_meanwhile_is_not_stamped(
+    author: Author, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was checked is what is written: other bytes under the name are E103, and nothing is left."""
+    from trader_sdk.checkpoint import stamp as module
+
+    read = module.read_checkpoint
+
+    def read_then_change(path: Any, **options: Any) -> Any:
+        raw = read(path, **options)
+        if not options["expected_sha256"]:
+            Author(author.path.parent, "tanh")
+        return raw
+
+    monkeypatch.setattr(module, "read_checkpoint", read_then_change)
+    author.path.write_bytes((LEGACY / "no-metadata-5600-3-ambiguous" / "checkpoint.pt").read_bytes())
+    refusal("E103", author.path, tmp_path / "out")
 
 
 def test_probe_proves_activation_and_is_stamped(author: Author, tmp_path: Path) -> None:
@@ -180,6 +203,18 @@ def test_probe_that_proves_nothing_is_refused(author: Author, tmp_path: Path) ->
     assert "bars from newest to oldest" in str(error)
 
 
+def test_probe_that_does_not_tell_the_activation_is_refused(author: Author, tmp_path: Path) -> None:
+    """Far from zero, ReLU and SiLU are one function: a stated activation stays unproven."""
+    with torch.no_grad():
+        for layer in (author.network.trunk[0], author.network.trunk[2]):  # type: ignore[index] # a Sequential
+            layer.bias.fill_(500.0)
+    torch.save({"policy_state_dict": author.network.state_dict()}, author.path)
+    probe = author.record(tmp_path / "probe.npz")
+    error = refusal("E308", author.path, tmp_path / "out", probe=probe, activation="relu")
+    assert "another reading reproduces it too" in str(error)
+    assert "activation silu" in str(error)
+
+
 @pytest.mark.parametrize(
     "wrong", ["few logits", "narrow", "nan", "empty", "scalar", "absent", "strings", "many", "pickle"]
 )
@@ -216,31 +251,46 @@ class Marker:
         return (Path.touch, (self.path,))
 
 
-@pytest.mark.filterwarnings("ignore:Duplicate name")  # that is the damage
-@pytest.mark.parametrize("damage", ["cut", "bomb", "twice", "lying shape", "text", "lzma", "safetensors"])
-def test_damaged_probe_is_refused(author: Author, tmp_path: Path, damage: str) -> None:
-    """Bytes that claim, repeat or lack something are refused before they are believed."""
-    path = author.record(tmp_path / "probe.npz")
-    whole = path.read_bytes()
-    header = np.lib.format.magic(1, 0)
-    lying = b"{'descr': '<f4', 'fortran_order': False, 'shape': (999999999, 999999), }".ljust(117) + b"\n"
-    members = {
-        "bomb": [("observations.npy", bytes(70 * 1024 * 1024), zipfile.ZIP_DEFLATED)],
-        "twice": [("logits.npy", b"1", zipfile.ZIP_STORED), ("logits.npy", b"2", zipfile.ZIP_STORED)],
-        "lying shape": [("observations.npy", header + b"\x76\x00" + lying, zipfile.ZIP_STORED)],
-        "lzma": [("observations.npy", b"1", zipfile.ZIP_LZMA)],
-    }
-    if damage in members:
+LYING = b"{'descr': '<f4', 'fortran_order': False, 'shape': (999999999, 999999), }".ljust(117) + b"\n"
+DAMAGED_MEMBERS: dict[str, list[tuple[str, bytes, int]]] = {
+    "70 MiB of zeros, deflated": [("observations.npy", bytes(70 * 1024 * 1024), zipfile.ZIP_DEFLATED)],
+    "another compression": [("observations.npy", b"1", zipfile.ZIP_LZMA)],
+    "an array twice": [("logits.npy", b"1", zipfile.ZIP_STORED)] * 2,
+    "a shape that lies": [("observations.npy", np.lib.format.magic(1, 0) + b"\x76\x00" + LYING, zipfile.ZIP_STORED)],
+    "no array inside": [("observations.npy", b"hello", zipfile.ZIP_STORED)],
+}
+
+
+def damaged(damage: str, whole: bytes) -> bytes:
+    """Return the bytes of a probe with that damage."""
+    if damage in DAMAGED_MEMBERS:
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as archive:
-            for name, content, method in members[damage]:
-                if name not in archive.namelist() or damage == "twice":
-                    archive.writestr(zipfile.ZipInfo(name), content, method)
-        whole = buffer.getvalue()
-    path.write_bytes(
-        {"cut": whole[:-40], "text": b"hello, probe", "safetensors": b"\x02" + bytes(7) + b"{}"}.get(damage, whole)
-    )
-    refusal("E308", author.path, tmp_path / "out", probe=path)
+            for name, content, method in DAMAGED_MEMBERS[damage]:
+                archive.writestr(zipfile.ZipInfo(name), content, method)
+        return buffer.getvalue()
+    return {"cut": whole[:-40], "text": b"hello, probe", "an empty header": b"\x02" + bytes(7) + b"{}"}[damage]
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")  # that is the damage
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ("cut", "damaged .npz"),
+        ("text", "neither .npz nor .safetensors"),
+        ("an empty header", "holds no policy"),
+        ("70 MiB of zeros, deflated", "73400320 bytes"),
+        ("another compression", "compressed in a way"),
+        ("an array twice", "twice"),
+        ("a shape that lies", "not as long as its shape"),
+        ("no array inside", "no plain array"),
+    ],
+)
+def test_damaged_probe_is_refused_and_named(author: Author, tmp_path: Path, damage: str, words: str) -> None:
+    """Bytes that claim, repeat or lack something are refused before they are believed."""
+    path = author.record(tmp_path / "probe.npz")
+    path.write_bytes(damaged(damage, path.read_bytes()))
+    assert words in str(refusal("E308", author.path, tmp_path / "out", probe=path))
 
 
 def test_probe_that_is_not_there_is_said(author: Author, tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_all_faults_of_an_assignment_are_reported(folder: Path) -> None:
     statements = [Statement(match=f"none{n}*", where=f"map file {n}") for n in range(2, 10)]
     statements = [
         Statement(match="AAPL/*", where="map file 10"),
-        Statement(match="*l.pt", where="map file 11"),
+        Statement(match="AAPL/m*", where="map file 11"),
         *statements,
     ]
     statements.append(Statement(match="nobody", where="map file 1"))
