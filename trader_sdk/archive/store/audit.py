@@ -1,50 +1,23 @@
-"""The audit chain: one fsynced JSON line a decision, each naming the digest of the line before."""
+"""The audit chain in a folder: one fsynced JSON line a decision."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from trader_sdk.archive.layout import AUDIT_FILE
+from trader_sdk.archive.store.chain import GENESIS as GENESIS
+from trader_sdk.archive.store.chain import START, HeadMovedError, broken, decode_chain, decode_record, head_of
+from trader_sdk.archive.store.chain import Chain as Chain
+from trader_sdk.archive.store.chain import ChainHead as ChainHead
+from trader_sdk.archive.store.chain import encode_record as encode_record
 from trader_sdk.archive.store.durable import storage_errors, sync_folder, write_all
-from trader_sdk.contract.canonical import canonical_json, read_json_strict, sha256_of
-from trader_sdk.contract.documents import AuditKind, AuditRecord, Who, parse_document
-from trader_sdk.contract.errors import ArchiveError
+from trader_sdk.contract.documents import AuditKind, AuditRecord, Who
 
-GENESIS: Final = ""
-"""``prev`` of the first record."""
 _TAIL_BYTES: Final = 1 << 16
-
-
-@dataclass(frozen=True, slots=True)
-class ChainHead:
-    """Where a chain ends; kept elsewhere, it proves that nothing was cut off."""
-
-    seq: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class Chain:
-    """A verified chain.
-
-    Attributes:
-        records: Committed records, oldest first.
-        torn_bytes: Bytes after the last line feed: a write that never finished and was never committed.
-    """
-
-    records: tuple[AuditRecord, ...]
-    torn_bytes: int = 0
-
-    @property
-    def head(self) -> ChainHead:
-        """Return the last record's number and digest; 0 and nothing for an empty chain."""
-        return ChainHead(self.records[-1].seq, self.records[-1].sha256) if self.records else ChainHead(0, GENESIS)
 
 
 class AuditLog:
@@ -59,23 +32,41 @@ class AuditLog:
     def __init__(self, root: Path) -> None:
         self.path = root / AUDIT_FILE
 
-    def read(self) -> Chain:
+    @property
+    def where(self) -> str:
+        """Return the file."""
+        return str(self.path)
+
+    def read(self, after: ChainHead | None = None) -> Chain:
         """Return the chain after checking every number, link and digest.
 
+        Args:
+            after: A head that was verified before: only what follows it is read, from the file's end.
+
         Raises:
-            ArchiveError: E606 naming the first line that does not hold.
+            ArchiveError: E606 naming the first line that does not hold, or the known head that is gone.
             StorageError: The file cannot be read.
         """
+        if after is not None and after.seq:
+            return self._read_after(after)
         with storage_errors(self.path):
             data = self.path.read_bytes() if self.path.exists() else b""
         lines, torn = _lines(data)
-        records: list[AuditRecord] = []
-        previous = GENESIS
-        for number, line in enumerate(lines, start=1):
-            record = self._checked(line, number, previous)
-            records.append(record)
-            previous = record.sha256
-        return Chain(tuple(records), torn)
+        return decode_chain(lines, where=self.where, torn_bytes=torn)
+
+    def _read_after(self, after: ChainHead) -> Chain:
+        wanted = 1
+        while True:
+            with storage_errors(self.path):
+                lines, torn = _last_lines(self.path, wanted)
+            first = decode_record(lines[0], where=f"{self.where} near its end") if lines else None
+            if first is None or first.seq <= after.seq or len(lines) < wanted:
+                break
+            wanted += first.seq - after.seq
+        if first is None or head_of(first) != after:
+            found = f"record {first.seq} {first.sha256}" if first else "an empty chain"
+            raise broken(self.where, f"record {after.seq} {after.sha256}", found)
+        return decode_chain(lines[1:], where=self.where, after=after, torn_bytes=torn)
 
     def last(self) -> AuditRecord | None:
         """Return the last committed record by reading its line alone, ``None`` for an empty chain.
@@ -84,25 +75,36 @@ class AuditLog:
             ArchiveError: E606 if the last line does not hold.
         """
         with storage_errors(self.path):
-            line = _last_line(self.path)
-        return None if line is None else self._parsed(line, "last line")
+            lines, _ = _last_lines(self.path, 1)
+        return decode_record(lines[0], where=f"{self.where} last line") if lines else None
 
     def head(self) -> ChainHead:
         """Return where the chain ends, as :meth:`last`."""
         record = self.last()
-        return ChainHead(0, GENESIS) if record is None else ChainHead(record.seq, record.sha256)
+        return START if record is None else head_of(record)
 
-    def append(self, kind: AuditKind, body: Mapping[str, Any], *, who: Who, at: datetime) -> AuditRecord:
+    def append(
+        self,
+        kind: AuditKind,
+        body: Mapping[str, Any],
+        *,
+        who: Who,
+        at: datetime,
+        expected: ChainHead | None = None,
+    ) -> AuditRecord:
         """Commit one record: written, fsynced, its folder fsynced when the file is new.
 
         On any error the file is as it was before. A torn line that a crash left is cut off first, and a record of
         kind ``repair`` says so.
 
         Raises:
+            HeadMovedError: The chain does not end at ``expected``.
             StorageError: The disk refused; nothing was committed.
             ArchiveError: E606 if the chain's end does not hold.
         """
-        torn = self._torn_bytes()
+        torn, head = self._torn_bytes(), self.head()
+        if expected is not None and head != expected:
+            raise HeadMovedError(self.where, expected, head)
         if torn:
             with storage_errors(self.path):
                 os.truncate(self.path, self.path.stat().st_size - torn)
@@ -118,44 +120,7 @@ class AuditLog:
 
     def _torn_bytes(self) -> int:
         with storage_errors(self.path):
-            if not self.path.exists():
-                return 0
-            with self.path.open("rb") as stream:
-                stream.seek(max(0, self.path.stat().st_size - _TAIL_BYTES))
-                tail = stream.read()
-            if tail.endswith(b"\n") or not tail:
-                return 0
-            return _lines(self.path.read_bytes())[1]
-
-    def _checked(self, line: bytes, number: int, previous: str) -> AuditRecord:
-        where = f"line {number}"
-        record = self._parsed(line, where)
-        if record.seq != number:
-            raise self._broken(where, f"seq {number}", f"seq {record.seq}")
-        if record.prev != previous:
-            raise self._broken(where, f"prev {previous or 'empty'}", f"prev {record.prev or 'empty'}")
-        return record
-
-    def _parsed(self, line: bytes, where: str) -> AuditRecord:
-        try:
-            plain = read_json_strict(line, where=where)
-            record = parse_document(AuditRecord, plain, where=where)
-        except ArchiveError as error:
-            raise self._broken(where, "an audit record", error.message) from error
-        digest = sha256_of({key: value for key, value in plain.items() if key != "sha256"})
-        if digest != record.sha256:
-            raise self._broken(where, f"digest {digest}", record.sha256)
-        return record
-
-    def _broken(self, where: str, expected: str, found: str) -> ArchiveError:
-        return ArchiveError(
-            "E606", "the audit chain is broken", where=f"{self.path} {where}", expected=expected, found=found
-        )
-
-
-def encode_record(record: AuditRecord) -> bytes:
-    """Return a record as its canonical line, without the line feed."""
-    return canonical_json(json.loads(record.model_dump_json(by_alias=True)))
+            return _last_lines(self.path, 1)[1]
 
 
 def _append_durably(path: Path, line: bytes) -> None:
@@ -182,16 +147,17 @@ def _lines(data: bytes) -> tuple[list[bytes], int]:
     return lines, len(rest)
 
 
-def _last_line(path: Path) -> bytes | None:
+def _last_lines(path: Path, count: int) -> tuple[list[bytes], int]:
+    """Return at most the last ``count`` whole lines, oldest first, and the bytes after the last line feed."""
     if not path.exists():
-        return None
-    size = path.stat().st_size
+        return [], 0
     with path.open("rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
         span = _TAIL_BYTES
         while True:
             stream.seek(max(0, size - span))
-            lines, _ = _lines(stream.read())
+            lines, torn = _lines(stream.read(min(span, size)))
             whole = lines if span >= size else lines[1:]
-            if whole or span >= size:
-                return whole[-1] if whole else None
+            if len(whole) >= count or span >= size:
+                return whole[-count:], torn
             span *= 2
