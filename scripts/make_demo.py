@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from trader_sdk.archive.manager import ArchivedRun, TrainingArchiveManager
+from trader_sdk.archive.reader import ArchiveReader, subject_path
 from trader_sdk.contract.bars import Bars
 from trader_sdk.data import load_bars
 from trader_sdk.demo import demo_archive_path
@@ -102,7 +103,10 @@ def demo_bars(model: DemoModel) -> Bars:
 
 def keep_policy_artefacts(archive: Path) -> None:
     """Remove the training checkpoints, and what is derived and rebuilt on demand."""
-    for path in [*archive.glob("*/models/*.pt"), *archive.glob("index.sqlite*"), archive / ".lock"]:
+    reader = ArchiveReader(archive)
+    judged = [reader.judged(ref) for ref in reader.state.verdicts.values()]
+    training = [subject_path(each.folder, each.verdict.subjects[0]) for each in judged]
+    for path in [*training, *archive.glob("index.sqlite*"), archive / ".lock"]:
         path.unlink(missing_ok=True)
 
 

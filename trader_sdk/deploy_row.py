@@ -84,7 +84,7 @@ def row_of(ref: VerdictRef, judged: JudgedModel | None, is_champion: bool, **mor
         facts = {name: metric_value(verdict, name) for name in _SHOWN_METRICS}
         facts |= {
             "gate_policy": judged.policy_text,
-            "sha8": short(deployed_subject(verdict).sha256),
+            "sha8": short(deployed_subject(verdict).sha256) if verdict.subjects else "",
             "data_kind": verdict.data.kind.value if verdict.data else "unstated",
             "override": model.approval.override if model else None,
         }

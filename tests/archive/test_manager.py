@@ -13,16 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from trader_sdk.approved import load_approved
 from trader_sdk.archive.gate import METRICS
+from trader_sdk.archive.governance import override, promote
 from trader_sdk.archive.manager import TrainingArchiveManager, archive_run
 from trader_sdk.archive.policy import ModelGatingConfig
-from trader_sdk.archive.reader import ArchiveReader
+from trader_sdk.archive.reader import ArchiveReader, subject_path
 from trader_sdk.archive.store import audit as audit_module
 from trader_sdk.archive.store.lock import writer_lock
 from trader_sdk.archive.verify import Kind, rebuild_index, verify
 from trader_sdk.checkpoint import read_checkpoint
-from trader_sdk.contract.documents import Assessments, parse_document
-from trader_sdk.contract.errors import ArchiveError, ContractError, SdkError, StorageError
+from trader_sdk.checkpoint.artefacts import raw_policy_sha256
+from trader_sdk.contract.documents import Assertion, Assessments, Verdict, parse_document, to_plain
+from trader_sdk.contract.errors import ArchiveError, SdkError, StorageError
 
 Archive = Callable[..., Any]
 Samples = Any
@@ -46,10 +49,10 @@ def test_run_is_stored_whole(archived: Archive, manager: TrainingArchiveManager)
     names = {path.name for path in run.path.iterdir()}
     assert names == {"summary.json", "model_assessments.json", "recommendations.md", "report.html", "models"}
     verdict = run.assessments[0]
-    assert {f"{subject.sha256}.safetensors" for subject in verdict.subjects} == {
+    assert {subject_path(run.path, subject).name for subject in verdict.subjects} == {
         path.name for path in (run.path / "models").iterdir()
     }
-    assert [subject.role for subject in verdict.subjects] == ["training", "policy_safetensors"]
+    assert [subject.role for subject in verdict.subjects] == ["training", "policy_safetensors", "policy_pt"]
     found = verify(manager.root)
     assert (found.holds, found.runs, found.verdicts, found.remarks) == (True, 1, 1, ())
 
@@ -69,11 +72,13 @@ def test_verdict_is_bound_to_bytes_and_thresholds(archived: Archive) -> None:
 
 
 def test_every_file_of_a_run_shares_its_policy_digest(archived: Archive) -> None:
-    """The training checkpoint and the policy artefact hold the same policy."""
+    """The training checkpoint and both policy artefacts hold the same policy."""
     run = archived()
-    for subject in run.assessments[0].subjects:
-        raw = read_checkpoint(run.path / "models" / f"{subject.sha256}.safetensors")
+    verdict = run.assessments[0]
+    for subject in verdict.subjects:
+        raw = read_checkpoint(subject_path(run.path, subject))
         assert raw.sha256 == f"sha256:{subject.sha256}"
+        assert raw_policy_sha256(raw) == verdict.policy_sha256
 
 
 def test_summary_is_stored_as_it_came(samples: Samples, manager: TrainingArchiveManager, tmp_path: Path) -> None:
@@ -315,21 +320,67 @@ def test_summary_file_is_refused_when_it_is_not_strict_json(
     assert not manager.root.exists()
 
 
-def test_archive_is_untouched_when_a_checkpoint_is_unreadable_or_anothers(
+def test_run_is_archived_as_drop_when_its_checkpoint_is_refused(
     samples: Samples, archived: Archive, manager: TrainingArchiveManager, tmp_path: Path
 ) -> None:
-    """The reader's own error comes through; no folder stays behind."""
-    archived()
-    before = tree(manager.root)
+    """Every run is archived, whatever its result: the reason is kept, the bytes are not, nobody can lift it."""
     (tmp_path / "bad.pt").write_bytes(b"not a checkpoint")
     foreign = samples.write_checkpoint(tmp_path / "foreign.pt", symbol="MSFT")
-    with pytest.raises(SdkError) as caught:
-        archived(final=str(tmp_path / "bad.pt"))
-    assert caught.value.code == "E101"
-    with pytest.raises(ContractError, match="another symbol"):
-        archived(final=str(foreign))
-    assert tree(manager.root) == before
-    assert list(manager.root.glob(".tmp-*")) == []
+    normaliser = samples.write_checkpoint(tmp_path / "ambiguous.pt", model_version="9.9.9")
+    for path, code in ((tmp_path / "bad.pt", "E101"), (foreign, "E301"), (normaliser, "E205")):
+        run = archived(final=str(path))
+        verdict = run.assessments[0]
+        assert (run.dropped_count, verdict.class_, verdict.tier) == (1, "DROP", None)
+        assert (verdict.subjects, verdict.policy_sha256, verdict.model_version) == ((), None, None)
+        (flag,) = (flag for flag in verdict.flags if flag.name == "CHECKPOINT_REFUSED")
+        assert flag.detail.startswith(f"{path.name}: {code} ")
+        assert str(tmp_path) not in (run.path / "model_assessments.json").read_text()
+        assert list((run.path / "models").iterdir()) == []
+        assert code in (run.path / "report.html").read_text()
+        assert code in (run.path / "recommendations.md").read_text()
+        with pytest.raises(ArchiveError, match="only a REVIEW"):
+            override(manager.root, verdict.id, why="anyway", until=samples.start.replace(year=2126))
+        with pytest.raises(ArchiveError, match="not deployable"):
+            promote(manager.root, "AAPL", "1Day", verdict.version_id)
+    assert verify(manager.root).holds
+    with pytest.raises(ArchiveError) as caught:
+        load_approved(manager.root, "AAPL")
+    assert caught.value.code == "E601"
+
+
+def test_models_of_a_run_are_judged_although_one_is_refused(
+    samples: Samples, manager: TrainingArchiveManager, tmp_path: Path
+) -> None:
+    """One fool does not stop the rest of its run."""
+    (tmp_path / "bad.pt").write_bytes(b"PK\x03\x04 nothing")
+    good = samples.write_checkpoint(tmp_path / "good.pt")
+    bad = samples.model_summary(tmp_path / "bad.pt", symbol="MSFT")
+    run = manager.archive_training_run(samples.summary_of(bad, samples.model_summary(good)))
+    assert (run.approved_count, run.dropped_count) == (1, 1)
+    assert load_approved(manager.root, "AAPL").policy_sha256 == run.assessments[1].policy_sha256
+
+
+def test_a_verdict_about_no_bytes_cannot_say_anything_but_drop(archived: Archive) -> None:
+    """Neither APPROVED nor half of the binding: not even a document that says so can be read."""
+    plain = to_plain(archived().assessments[0])
+    for change in (
+        {"policy_sha256": None, "subjects": []},
+        {"policy_sha256": None},
+        {"subjects": []},
+    ):
+        with pytest.raises(ArchiveError) as caught:
+            parse_document(Verdict, {**plain, **change}, where="test")
+        assert caught.value.code == "E609"
+
+
+def test_digest_of_a_document_stays_when_later_fields_say_nothing(archived: Archive) -> None:
+    """What was committed before a field existed keeps its digest; where it says something it is written."""
+    verdict = archived(gate=None).assessments[0]
+    plain = to_plain(verdict)
+    assert "asserted" not in plain
+    assert "detail" not in plain["flags"][0]
+    spoken = verdict.model_copy(update={"asserted": Assertion(trained_until="2010-12-31", who="ann")})
+    assert to_plain(spoken)["asserted"] == {"trained_until": "2010-12-31", "who": "ann"}
 
 
 def test_two_models_of_one_slot_are_refused(samples: Samples, manager: TrainingArchiveManager, tmp_path: Path) -> None:

@@ -2,20 +2,53 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from trader_sdk.archive.assess import Artefacts
 from trader_sdk.archive.slots import SlotKey
 from trader_sdk.archive.store.durable import store_by_digest
 from trader_sdk.checkpoint import RawCheckpoint, read_checkpoint
-from trader_sdk.checkpoint.artefacts import write_policy_safetensors
+from trader_sdk.checkpoint.artefacts import SavedCheckpoint, write_policy_pt, write_policy_safetensors
 from trader_sdk.checkpoint.formats import Format
 from trader_sdk.contract.detect import detect_version_from_checkpoint
 from trader_sdk.contract.documents import Subject
-from trader_sdk.contract.errors import ArchiveError, ContractError
+from trader_sdk.contract.errors import (
+    ActionError,
+    ArchiveError,
+    CheckpointError,
+    CompatibilityError,
+    ContractError,
+    SdkError,
+    VersionError,
+)
 
-_UNNAMED: Final = ".policy.safetensors"
+_UNNAMED: Final = ".policy"
+_ABOUT_THE_FILE: Final = (CheckpointError, VersionError, ContractError, ActionError, CompatibilityError)
+_MAX_REASON: Final = 900
+
+
+def store_or_refuse(path: Path, folder: Path, slot: SlotKey) -> Artefacts:
+    """Store a checkpoint as :func:`store_artefacts`; one that is refused leaves nothing but the reason.
+
+    Args, and Raises for what is not the checkpoint's own fault, as there.
+    """
+    before = set(folder.iterdir())
+    try:
+        return store_artefacts(path, folder, slot)
+    except _ABOUT_THE_FILE as error:
+        for leftover in set(folder.iterdir()) - before:
+            leftover.unlink()
+        reason = _reason(path, error)
+        return Artefacts((), None, None, hashlib.sha256(f"{slot} {reason}".encode()).hexdigest(), refusal=reason)
+
+
+def _reason(path: Path, error: SdkError) -> str:
+    # Paths of the training machine are no part of a verdict; the file's own name is what a person looks for.
+    found = f": {error.found}" if error.found not in (None, "") else ""
+    text = f"{path.name}: {error.code} {error.slug}: {error.message}{found}"
+    return text.encode("utf-8", "replace").decode()[:_MAX_REASON]
 
 
 def store_artefacts(path: Path, folder: Path, slot: SlotKey) -> Artefacts:
@@ -38,13 +71,20 @@ def store_artefacts(path: Path, folder: Path, slot: SlotKey) -> Artefacts:
     _check_slot(raw, slot)
     training = _store_training(path, raw, folder)
     policy = write_policy_safetensors(folder / _UNNAMED, raw)
-    digest = policy.sha256.removeprefix("sha256:")
-    policy.path.rename(folder / f"{digest}.safetensors")
+    safetensors = _name_by_digest(policy, "policy_safetensors", ".safetensors")
+    torch_form = _name_by_digest(write_policy_pt(folder / _UNNAMED, raw), "policy_pt", ".pt")
     return Artefacts(
-        subjects=(training, Subject(role="policy_safetensors", sha256=digest, bytes=policy.size)),
+        subjects=(training, safetensors, torch_form),
         policy_sha256=policy.policy_sha256,
         model_version=detect_version_from_checkpoint(raw.fields).version,
+        fingerprint=training.sha256,
     )
+
+
+def _name_by_digest(written: SavedCheckpoint, role: Literal["policy_safetensors", "policy_pt"], suffix: str) -> Subject:
+    digest = written.sha256.removeprefix("sha256:")
+    written.path.rename(written.path.with_name(f"{digest}{suffix}"))
+    return Subject(role=role, sha256=digest, bytes=written.size)
 
 
 def _store_training(path: Path, raw: RawCheckpoint, folder: Path) -> Subject:

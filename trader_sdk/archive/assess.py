@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -57,13 +57,17 @@ class Artefacts:
 
     Attributes:
         subjects: Files by role and digest.
-        policy_sha256: Canonical digest of the policy, shared by all of them.
-        model_version: The version that the checkpoint states or shows.
+        policy_sha256: Canonical digest of the policy, shared by all of them; None for a refused checkpoint.
+        model_version: The version that the checkpoint states or shows, None where it was refused.
+        fingerprint: Hex digest that the version id is made of: of the file, or of why it was refused.
+        refusal: Why the checkpoint was refused, empty where it was stored.
     """
 
     subjects: tuple[Subject, ...]
-    policy_sha256: str
-    model_version: str
+    policy_sha256: str | None
+    model_version: str | None
+    fingerprint: str
+    refusal: str = ""
 
 
 def choose_checkpoint(model: SummaryModel, base: Path, policy: ModelGatingConfig) -> Choice:
@@ -127,6 +131,7 @@ def build_verdict(
     at: datetime,
 ) -> Verdict:
     """Judge the chosen checkpoint and bind the result to its bytes, symbol, metrics and thresholds."""
+    circumstances = replace(circumstances, has_policy=artefacts.policy_sha256 is not None)
     judgement = judge(choice.values, choice.evidence, circumstances, policy)
     return Verdict.model_validate(
         {
@@ -137,7 +142,7 @@ def build_verdict(
             "class": judgement.gate_class,
             "tier": judgement.tier,
             "metrics": _metrics(choice, judgement),
-            "flags": tuple(_record(flag) for flag in (*judgement.flags, *choice.flags)),
+            "flags": tuple(_record(flag, artefacts.refusal) for flag in (*judgement.flags, *choice.flags)),
             "use_checkpoint": choice.use_checkpoint,
             "best_idx": choice.best_idx,
             "checkpoint_update": choice.checkpoint_update,
@@ -155,6 +160,7 @@ def build_verdict(
             "at": at,
             "evidence": choice.evidence,
             "model_version": artefacts.model_version,
+            "asserted": model.asserted,
         }
     )
 
@@ -170,6 +176,7 @@ def rejudge(verdict: Verdict, policy: ModelGatingConfig) -> Judgement:
         reward_scale=verdict.reward_scale,
         n_trials=verdict.n_trials,
         data_kind=verdict.data.kind if verdict.data else None,
+        has_policy=verdict.policy_sha256 is not None,
     )
     return judge(values, verdict.evidence, circumstances, policy)
 
@@ -196,9 +203,14 @@ def _metrics(choice: Choice, judgement: Judgement) -> dict[str, object]:
     return {**gated, **{name: value for name, value in evidence.items() if value is not None}}
 
 
-def _record(flag: Flag) -> FlagRecord:
+def _record(flag: Flag, refusal: str) -> FlagRecord:
     return FlagRecord(
-        name=flag.name.value, metric=flag.metric, value=flag.value, bar=flag.bar, tier_missed=flag.tier_missed
+        name=flag.name.value,
+        metric=flag.metric,
+        value=flag.value,
+        bar=flag.bar,
+        tier_missed=flag.tier_missed,
+        detail=refusal if flag.name is FlagName.CHECKPOINT_REFUSED else "",
     )
 
 

@@ -123,7 +123,7 @@ def eligibility(judged: JudgedModel, state: ArchiveState, terms: Terms) -> Eligi
 
 def _recalled(judged: JudgedModel, state: ArchiveState) -> Finding | None:
     verdict = judged.verdict
-    names = (verdict.version_id, verdict.policy_sha256, *(subject.sha256 for subject in verdict.subjects))
+    names = (verdict.version_id, verdict.policy_sha256 or "", *(subject.sha256 for subject in verdict.subjects))
     recall = state.recall_of(*names)
     if recall is None:
         return None

@@ -36,6 +36,7 @@ class Circumstances:
         reward_scale: Scale of a proxy's rewards; NaN where nobody said.
         n_trials: How often this data was opened for judging, this time included.
         data_kind: Real or simulated, ``None`` where nobody said.
+        has_policy: Whether the checkpoint could be read at all.
     """
 
     metric_set: str
@@ -43,6 +44,7 @@ class Circumstances:
     reward_scale: float
     n_trials: int
     data_kind: DataKind | None
+    has_policy: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,11 @@ def judge(
         The judgement; the same arguments always give the same one.
     """
     bars = classify(values, policy, n_trades=evidence.n_trades if evidence else None)
-    floors = [*_measured_differently(circumstances, policy), *_floors(evidence, circumstances, policy)]
+    floors = [
+        *_nothing_to_deploy(circumstances),
+        *_measured_differently(circumstances, policy),
+        *_floors(evidence, circumstances, policy),
+    ]
     flags = tuple(_unique([*bars.flags, *floors]))
     gate_class = worst(bars.gate_class, *(_class_below(flag) for flag in floors))
     folds = [fold.sharpe for fold in evidence.folds] if evidence else []
@@ -113,6 +119,11 @@ def _unique(flags: list[Flag]) -> Iterator[Flag]:
         if (str(flag), flag.metric) not in seen:
             seen.add((str(flag), flag.metric))
             yield flag
+
+
+def _nothing_to_deploy(circumstances: Circumstances) -> Iterator[Flag]:
+    if not circumstances.has_policy:
+        yield Flag(FlagName.CHECKPOINT_REFUSED, "checkpoint", None, None, GateClass.REVIEW)
 
 
 def _measured_differently(circumstances: Circumstances, policy: ModelGatingConfig) -> Iterator[Flag]:

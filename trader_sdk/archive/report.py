@@ -90,7 +90,6 @@ def _card(verdict: Verdict, model: SummaryModel, policy: ModelGatingConfig) -> d
         **_equity(evidence),
         "rows": _rows(verdict, model, policy),
         "flags": [(flag, flag_text(flag)) for flag in verdict.flags],
-        "policy_short": short(verdict.policy_sha256),
     }
 
 

@@ -43,6 +43,7 @@ class RunRef:
     review: int
     dropped: int
     files: Mapping[str, str]
+    who: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +176,7 @@ def _run_archived(state: ArchiveState, record: AuditRecord) -> ArchiveState:
         review=body["review"],
         dropped=body["dropped"],
         files=body["files"],
+        who=record.who.name,
     )
     state.runs[run.timestamp] = run
     for plain in body["verdicts"]:
@@ -231,7 +233,7 @@ def _verdict_ref(plain: Mapping[str, Any], run: str, at: datetime) -> VerdictRef
         run=run,
         gate_class=GateClass(plain["class"]),
         tier=DeploymentTier(plain["tier"]) if plain["tier"] else None,
-        policy_sha256=plain["policy_sha256"],
+        policy_sha256=plain["policy_sha256"] or "",  # a refused checkpoint has no policy
         data_digest=plain["data_digest"],
         digest=plain["digest"],
         at=at,

@@ -12,7 +12,7 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trader_sdk.archive.artefacts import store_artefacts
+from trader_sdk.archive.artefacts import store_or_refuse
 from trader_sdk.archive.assess import build_verdict, choose_checkpoint, circumstances_of
 from trader_sdk.archive.codec import digest_of, encode, plain
 from trader_sdk.archive.layout import (
@@ -94,7 +94,7 @@ class RunWriter:
     def _judge(self, model: SummaryModel, base: Path, folder: Path, timestamp: str, state: ArchiveState) -> Verdict:
         slot = SlotKey(model.symbol, model.timeframe)
         choice = choose_checkpoint(model, base, self.policy)
-        artefacts = store_artefacts(choice.path, folder, slot)
+        artefacts = store_or_refuse(choice.path, folder, slot)
         # Counted on the chain: a derived index must not decide how much evidence is asked for.
         earlier = state.trials(slot, model.data.digest if model.data else None)
         return build_verdict(
@@ -104,7 +104,7 @@ class RunWriter:
             self.policy,
             circumstances_of(model, earlier),
             timestamp=timestamp,
-            version=version_id(model.label, self.at, artefacts.subjects[0].sha256),
+            version=version_id(model.label, self.at, artefacts.fingerprint),
             sdk_version=installed_version("trader-sdk"),
             at=self.at,
         )

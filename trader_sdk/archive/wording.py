@@ -53,6 +53,7 @@ FLAG_MEANINGS: Final[Mapping[str, str]] = MappingProxyType(
         "INSUFFICIENT_EVIDENCE": "The numbers are good or bad, but too little stands behind them for APPROVED.",
         "INVALID_METRIC": "A number is missing or cannot be one; nothing can be concluded from it.",
         "LOW_EXTRA_METRIC": "A metric of this desk's own policy is below its REVIEW bar.",
+        "CHECKPOINT_REFUSED": "The checkpoint itself cannot be loaded; whatever it scored, there is nothing to deploy.",
     }
 )
 
@@ -97,6 +98,8 @@ def flag_text(flag: FlagRecord) -> str:
         facts.append(number_text(flag.metric, flag.value))
     if flag.bar is not None:
         facts.append(f"wanted {number_text(flag.metric, flag.bar)}")
+    if flag.detail:
+        facts.append(flag.detail)
     shown = f"{title}: {', '.join(facts)}. " if facts else f"{title}. "
     return shown + FLAG_MEANINGS.get(flag.name, "")
 

@@ -7,9 +7,19 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from trader_sdk.contract.bars import DataKind
 from trader_sdk.contract.canonical import read_json_strict, sha256_of
@@ -33,9 +43,23 @@ Symbol = Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[^\x00-\x1
 
 
 class Document(BaseModel):
-    """Base of every document: frozen, unknown fields refused, NaN allowed only where a metric may be invalid."""
+    """Base of every document: frozen, unknown fields refused, NaN allowed only where a metric may be invalid.
+
+    A field that came after the first release is named in ``added_fields`` and written only where it says something:
+    the digest of a document that was committed before stays what it was.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=True, ser_json_inf_nan="strings")
+
+    added_fields: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _leave_out_additions(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        plain: dict[str, Any] = handler(self)
+        for name in self.added_fields:
+            if not getattr(self, name):
+                plain.pop(name, None)
+        return plain
 
 
 class GateClass(StrEnum):
@@ -130,6 +154,13 @@ class GateResults(Document):
     best: GateBlock | None = None
 
 
+class Assertion(Document):
+    """What a person vouches for about somebody else's checkpoint: it saw no bar from ``trained_until`` on."""
+
+    trained_until: str = Field(min_length=1, max_length=40)
+    who: str = Field(min_length=1, max_length=200)
+
+
 class SummaryModel(Document):
     """What a training run says of one model; only symbol, timeframe, final and the metric arrays are required."""
 
@@ -143,6 +174,7 @@ class SummaryModel(Document):
     metrics: MetricArrays
     gate: GateResults | None = None
     extra: dict[str, tuple[float, ...]] = Field(default_factory=dict)
+    asserted: Assertion | None = None
     validation_interval: int = Field(default=1, ge=1)
     reward_scale: float = 0.001
     cost_model: str | None = None
@@ -181,13 +213,16 @@ class MetricVerdict(Document):
 
 
 class FlagRecord(Document):
-    """A flag with its evidence."""
+    """A flag with its evidence; ``detail`` says in words what numbers cannot."""
+
+    added_fields: ClassVar[tuple[str, ...]] = ("detail",)
 
     name: str
     metric: str = ""
     value: float | None = None
     bar: float | None = None
     tier_missed: GateClass | None = None
+    detail: str = Field(default="", max_length=1000)
 
 
 class Subject(Document):
@@ -202,7 +237,10 @@ class Verdict(Document):
     """What the gate decided about one model, bound to bytes, symbol, metrics and thresholds.
 
     ``metrics`` holds each gated metric with its tier, and the evidence (``t``, ``n_trades``, ``n_bars``) as numbers.
+    A checkpoint that was refused has no subjects and no ``policy_sha256``, and is DROP.
     """
+
+    added_fields: ClassVar[tuple[str, ...]] = ("asserted",)
 
     schema_: Literal[1] = Field(default=1, alias="schema")
     id: str
@@ -216,8 +254,8 @@ class Verdict(Document):
     use_checkpoint: bool = False
     best_idx: int = 0
     checkpoint_update: int | None = None
-    subjects: tuple[Subject, ...] = Field(min_length=1)
-    policy_sha256: Digest
+    subjects: tuple[Subject, ...] = ()
+    policy_sha256: Digest | None
     gate_policy: Digest
     metric_set: str
     drawdown_kind: Literal["equity", "proxy"]
@@ -230,6 +268,15 @@ class Verdict(Document):
     at: AwareTime
     evidence: GateBlock | None = None
     model_version: str | None = None
+    asserted: Assertion | None = None
+
+    @model_validator(mode="after")
+    def _only_a_drop_is_about_no_bytes(self) -> Verdict:
+        if (self.policy_sha256 is None) != (not self.subjects):
+            raise ValueError("a verdict has both subjects and policy_sha256, or neither")
+        if self.policy_sha256 is None and self.class_ is not GateClass.DROP:
+            raise ValueError("a verdict about no bytes can only be DROP")
+        return self
 
 
 class GatePolicySnapshot(Document):
