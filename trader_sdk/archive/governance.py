@@ -39,11 +39,13 @@ class Decider:
         who: Name of the person; the login where omitted.
         at: Time of the decision, aware; now where omitted.
         timeout_seconds: Wait for another writer.
+        second_person: Refuse to lift or promote what this person archived: two people, or nothing.
     """
 
     who: str | None = None
     at: datetime | None = None
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
+    second_person: bool = False
 
     def identity(self) -> Who:
         """Return the record of who decides."""
@@ -52,6 +54,23 @@ class Decider:
     def time(self) -> datetime:
         """Return when."""
         return self.at or datetime.now(UTC)
+
+    def refuse_own(self, state: ArchiveState, ref: VerdictRef) -> None:
+        """Refuse a verdict of a run that this person archived, where a second person has to decide.
+
+        Raises:
+            ArchiveError: E601 if it is one's own.
+        """
+        archived_by, name = state.runs[ref.run].who, self.identity().name
+        if self.second_person and archived_by in ("", name):
+            raise ArchiveError(
+                "E601",
+                "a second person has to decide about this run",
+                where=ref.id,
+                expected=f"anybody but {archived_by or 'nobody knows whom'}",
+                found=name,
+                remedy="Ask a colleague to run the same command under a login of their own.",
+            )
 
 
 def login_name() -> str:
@@ -97,6 +116,7 @@ def promote(
     def decide(state: ArchiveState) -> dict[str, Any]:
         slot = _unmoved(state, key, seen)
         ref = _deployable_ref(state, key, version, decider.time())
+        decider.refuse_own(state, ref)
         if slot.champion is not None and (version, ref.policy_sha256) == _identity(slot.champion):
             raise LifecycleError("E701", "this version is the champion already", where=str(key), found=version)
         return _pointer_body(key, slot, ref.version_id, ref.policy_sha256, why)
@@ -174,6 +194,7 @@ def override(
         if ref is None or ref.gate_class is not GateClass.REVIEW:
             found = "no such verdict" if ref is None else ref.gate_class.value
             raise ArchiveError("E601", "only a REVIEW verdict can be lifted", where=verdict_id, found=found)
+        decider.refuse_own(state, ref)
         return {"override": record.model_dump(mode="json")}
 
     _commit(archive, AuditKind.OVERRIDE, decide, decider)
