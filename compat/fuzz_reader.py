@@ -4,17 +4,20 @@
     python compat/fuzz_reader.py -max_total_time=1200 CORPUS_FOLDER
 
 The first byte of an input says what the rest is: a whole file, the pickle of a good zip, the old layout after its
-three leading pickles, or the header of a safetensors file. So the fuzzer reaches the inside of containers whose
-checksums it could never guess. Options are libFuzzer's; the folder is filled with seeds when it is empty.
+three leading pickles, the header of a safetensors file, or what a good safetensors file says of its model. So the
+fuzzer reaches the inside of containers whose checksums it could never guess, and the rules of versions behind them.
+Options are libFuzzer's; the folder is filled with seeds when it is empty.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,8 +34,10 @@ with atheris.instrument_imports(include=["trader_sdk"]) if atheris else nullcont
     from trader_sdk.checkpoint import reader, safetensors_format, torch_legacy
     from trader_sdk.checkpoint.source import Source
     from trader_sdk.checkpoint.tensors import TensorRef
+    from trader_sdk.contract.compatibility import check_compatibility
     from trader_sdk.contract.detect import detect_version_from_checkpoint
     from trader_sdk.contract.errors import CheckpointError, SdkError
+    from trader_sdk.contract.metadata import get_checkpoint_metadata
 
 LAZY: Final = (safetensors_format, torch_legacy)
 """Loaded with the others, so that they are instrumented too; the reader imports them when a file asks for them."""
@@ -54,10 +59,41 @@ def _old_layout(data: bytes) -> bytes:
 
 
 def _safetensors_header(data: bytes) -> bytes:
-    return struct.pack("<Q", len(data)) + data + _BODY
+    return _safetensors_file(data, _BODY)
 
 
-WRAPPERS: Final[tuple[Callable[[bytes], bytes], ...]] = (_whole, _inside_a_zip, _old_layout, _safetensors_header)
+def _safetensors_file(header: bytes, body: bytes) -> bytes:
+    return struct.pack("<Q", len(header)) + header + body
+
+
+_SHAPES: Final = {"a.weight": [1, 5900], "a.bias": [1], "pi.weight": [7, 1], "pi.bias": [7]}
+MODEL_FIELDS: Final[dict[str, Any]] = {
+    **get_checkpoint_metadata("2.7.0"),
+    "activation": "tanh",
+    "bad_traders": ["2.6.0"],
+    "requires_trader": ">=2.7",
+    "feature_schema": {"a": [1]},
+    "symbol": "AAPL",
+    "data_end": "2026-01-01",
+    "lineage": {"stamped_from": "sha256:00"},
+    "semantics": "unproven",
+}
+_AT: Final = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def _fields_of_a_model(data: bytes) -> bytes:
+    header: dict[str, Any] = {"__metadata__": {"trader_sdk": data.decode("utf-8", "replace")}}
+    at = 0
+    for name, shape in _SHAPES.items():
+        end = at + 2 * int(np.prod(shape))
+        header[name] = {"dtype": "F16", "shape": shape, "data_offsets": [at, end]}
+        at = end
+    return _safetensors_file(json.dumps(header).encode(), bytes(at))
+
+
+WRAPPERS: Final[tuple[Callable[[bytes], bytes], ...]] = (
+    _whole, _inside_a_zip, _old_layout, _safetensors_header, _fields_of_a_model,
+)  # fmt: skip
 
 
 def one_input(data: bytes) -> None:
@@ -78,7 +114,8 @@ def one_input(data: bytes) -> None:
         assert tensor.dtype.kind != "f" or np.isfinite(tensor).all()
     require_plain(dict(raw.metadata))
     try:
-        detect_version_from_checkpoint(raw.fields)
+        detection = detect_version_from_checkpoint(raw.fields)
+        check_compatibility(detection, at=_AT, max_model_age=timedelta(days=9))
     except SdkError as error:
         require_brief(error)
 
@@ -106,6 +143,8 @@ def seeds() -> Iterator[bytes]:
     yield b"\x01" + checkpoint()
     yield b"\x02" + legacy()[len(legacy_head()) :]
     yield b"\x03" + b'{"w":{"dtype":"F32","shape":[4,4],"data_offsets":[0,64]}}'
+    yield b"\x04{}"
+    yield b"\x04" + json.dumps(MODEL_FIELDS).encode()
     for case in corpus(Path(os.devnull)):
         if isinstance(case.content, bytes) and len(case.content) < 1 << 14:
             yield b"\x00" + case.content

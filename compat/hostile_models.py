@@ -122,6 +122,8 @@ def _layers() -> Iterator[Hostile]:
         "chain-broken": ({**base, "actor_head.weight": (7, 3)}, "E204"),
         "two-heads": ({**base, "pi.weight": (7, 2), "pi.bias": (7,)}, "E204"),
         "stray-tensor": ({**base, "extra": (3, 3, 3)}, "E204"),
+        "stray-tensors-of-long-names": ({**base, **{f"{n}" * 3000: (3,) for n in range(9)}}, "E204"),
+        "normaliser-of-a-long-name": ({**base, "rms" * 1000: (2,)}, "E306"),
     }
     yield from (_lie(f"layers-{name}", code, shapes) for name, (shapes, code) in cases.items())
 
@@ -157,3 +159,25 @@ def _others() -> Iterator[Hostile]:
         "newer-window-zero": ("E205", {**newer, "feature_schema": {}, "window": 0}),
     }  # fmt: skip
     yield from (_lie(name, code, **fields) for name, (code, fields) in lies.items())
+    yield from (_lie(name, code, **fields) for name, (code, fields) in _odd_documents().items())
+
+
+def _odd_documents() -> dict[str, tuple[str, dict[str, Any]]]:
+    # Right types and no sense: each of these reached code that expected sense.
+    digest = {"feature_schema_sha256": "sha256:00"}
+    return {
+        "min-trader-range": ("E301", {"min_trader_version": "2.0,<3"}),
+        "min-trader-empty": ("E301", {"min_trader_version": ""}),
+        "feature-schema-nan": ("E301", {"feature_schema": {"x": float("nan")}, **digest}),
+        "feature-schema-number-keys": ("E301", {"feature_schema": {1: 2, "a": 3}, **digest}),
+        "constants-infinite": ("E301", {"constants": {"x": [float("inf")]}}),
+        "activation-long": ("E307", {"activation": "x" * 4000}),
+        "activation-of-config-long": ("E307", {"config": {"activation": "x" * 4000}}),
+        "hidden-dims-long": ("E301", {"hidden_dims": [1] * 5000}),
+        "capabilities-many": ("E301", {"requires": ["x"] * 5000}),
+        "bad-traders-many": ("E301", {"bad_traders": ["2.0.0"] * 5000}),
+        "actions-many": ("E401", {"action_meanings": dict.fromkeys(range(5000), "x" * 100)}),
+        "version-long": ("E203", {"model_version": "2" * 4000}),
+        "requires-trader-long": ("E301", {"requires_trader": "x" * 4000}),
+        "symbol-of-controls": ("E301", {"symbol": ["\x1b[2J\u202e"]}),
+    }  # fmt: skip

@@ -63,6 +63,7 @@ def payloads(marker: Path) -> Iterator[Hostile]:
         + touch
         + b"tR",
         "name-of-no-text": b"K\x01K\x02\x93",
+        "call-of-a-long-name": b"cmylib\n" + b"C" * 3000 + b"\n" + touch + touch + b"\x86R",
     }  # fmt: skip
     for name, payload in shapes.items():
         yield in_zip(f"shape-{name}", checkpoint(config=payload), "E102")
@@ -127,6 +128,9 @@ def bombs() -> Iterator[Hostile]:
         "long-text": checkpoint(config=text("x" * 4097)),
         "long-integer": checkpoint(config=b"\x8a\xff" + b"\x7f" * 255),
         "long-pickle": checkpoint(config=text("x" * (4 << 20))),
+        "long-name": checkpoint(config=b"cmylib\n" + b"C" * 5000 + b"\n"),
+        "long-module": checkpoint(config=b"c" + b"m" * 5000 + b"\nSettings\n"),
+        "long-weight-name": checkpoint().replace(text("w.weight"), text("w" * 5000)),
     }
     for name, pickle in cases.items():
         yield in_zip(f"bomb-{name}", pickle, "E107")

@@ -15,7 +15,7 @@ def test_every_seed_gives_plain_data_or_a_typed_error() -> None:
     assert len(seeds) > 400
 
 
-@pytest.mark.parametrize("kind", range(4))
+@pytest.mark.parametrize("kind", range(len(fuzz_reader.WRAPPERS)))
 def test_every_wrapper_reaches_an_accepted_file(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each kind of input has a seed that is read to the end."""
     accepted = []

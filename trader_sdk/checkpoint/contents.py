@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from trader_sdk.checkpoint.faults import too_large, unreadable
-from trader_sdk.checkpoint.limits import MAX_PARAMETERS
+from trader_sdk.checkpoint.limits import MAX_PARAMETERS, MAX_TEXT
 from trader_sdk.checkpoint.pickle_values import Foreign
 from trader_sdk.checkpoint.plain import Plainer
 from trader_sdk.checkpoint.tensors import Array, TensorRef, check_record_size, materialise
@@ -69,6 +69,16 @@ def _plain(fields: dict[Any, Any], tensor: Callable[[str, TensorRef], object]) -
     return converted, plainer.notes
 
 
+def require_name(name: str) -> None:
+    """Refuse a parameter's name that is no name any more.
+
+    Raises:
+        CheckpointError: E107.
+    """
+    if len(name) > MAX_TEXT:
+        raise too_large("a parameter's name is too long", where=name[:80], expected=f"<= {MAX_TEXT}", found=len(name))
+
+
 def _not_a_mapping(top: object) -> CheckpointError:
     found = f"an instance of {top.name}" if type(top) is Foreign else type(top).__name__
     error = unreadable("the file holds no mapping of fields", expected="a dict with policy_state_dict", found=found)
@@ -96,6 +106,7 @@ class _TensorReader:
                     where=f"policy_state_dict.{name}"[:120],
                     found=type(ref).__name__,
                 )
+            require_name(name)
             refs[name] = ref
         # All counted before the first is copied: many views of one small record could fill the memory.
         self._count("policy_state_dict", sum(ref.numel for ref in refs.values()))

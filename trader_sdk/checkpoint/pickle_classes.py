@@ -15,7 +15,8 @@ from types import MappingProxyType
 from typing import Final
 
 from trader_sdk.checkpoint import pickle_values as values
-from trader_sdk.checkpoint.faults import brief, unreadable, unsafe
+from trader_sdk.checkpoint.faults import brief, too_large, unreadable, unsafe
+from trader_sdk.checkpoint.limits import MAX_TEXT
 from trader_sdk.checkpoint.pickle_values import ClassName, Dtype, Foreign, Ndarray
 from trader_sdk.checkpoint.tensors import StorageRef
 
@@ -55,9 +56,11 @@ def class_name(module: str, name: str) -> ClassName:
 
     Raises:
         CheckpointError: E102 for anything that is neither in our tables nor plainly a settings class; E101 for
-            torch's own layouts that this reader does not know.
+            torch's own layouts that this reader does not know; E107 for a name that is no name any more.
     """
     full = f"{module}.{name}"
+    if len(full) > MAX_TEXT:
+        raise too_large("a name is too long", where="data.pkl", expected=f"<= {MAX_TEXT}", found=len(full))
     if full in BUILDERS or full in _STORAGES or full in _STRING_CLASSES or _KNOWN_VALUES.match(full):
         return ClassName(full)
     if _UNSUPPORTED.match(full):
@@ -81,7 +84,9 @@ def call(function: object, args: object) -> object:
         return builder(args)
     if _is_enum_value(function.name, args):
         return Foreign(function.name, args[0])
-    raise unsafe("the pickle asks for a call that a checkpoint never needs", where="data.pkl", found=function.name)
+    raise unsafe(
+        "the pickle asks for a call that a checkpoint never needs", where="data.pkl", found=function.name[:120]
+    )
 
 
 def instance(cls: object, args: object) -> object:

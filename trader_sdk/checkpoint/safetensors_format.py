@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from trader_sdk.checkpoint.contents import Contents
+from trader_sdk.checkpoint.contents import Contents, require_name
 from trader_sdk.checkpoint.faults import too_large, unreadable
 from trader_sdk.checkpoint.limits import MAX_HEADER_BYTES, MAX_PARAMETERS, MAX_TENSORS
 from trader_sdk.checkpoint.tensors import Array, StorageRef, TensorRef, materialise, tensor_ref
@@ -86,6 +86,7 @@ def _require_tiling(refs: Mapping[str, tuple[TensorRef, int]], size: int) -> Non
 
 
 def _tensor(name: str, entry: object) -> tuple[TensorRef, int]:
+    require_name(name)
     if type(entry) is not dict or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise unreadable("a tensor's entry has other fields than dtype, shape and data_offsets", where=name)
     dtype, shape, offsets = _NAMES.get(str(entry["dtype"])), entry["shape"], entry["data_offsets"]

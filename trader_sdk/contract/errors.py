@@ -14,6 +14,10 @@ EXIT_OK: Final = 0
 EXIT_USAGE: Final = 2
 EXIT_SIGINT: Final = 130
 
+_MAX_FACT: Final = 500
+_MAX_PLACE: Final = 1000
+_MAX_LISTED: Final = 12
+
 
 class Severity(StrEnum):
     """What a finding does: FATAL refuses in both modes, POLICY refuses in strict, INFO is a note."""
@@ -65,6 +69,8 @@ class Finding:
         expected: What the contract asks for, as text.
         actual: What was found, as text.
         remedy: What to do; the table's own remedy when empty.
+
+    A text longer than a page is cut: a file's own words must not fill a report.
     """
 
     code: str
@@ -76,6 +82,10 @@ class Finding:
     def __post_init__(self) -> None:
         if not self.remedy:
             object.__setattr__(self, "remedy", ERROR_TABLE[self.code].remedy)
+        for name, limit in (("where", _MAX_PLACE), ("expected", _MAX_FACT), ("actual", _MAX_FACT)):
+            text = getattr(self, name)
+            if len(text) > limit:
+                object.__setattr__(self, name, _cut(text, limit))
 
     @property
     def slug(self) -> str:
@@ -100,7 +110,7 @@ class Finding:
         }
 
     def __str__(self) -> str:
-        place = f" at {self.where}" if self.where else ""
+        place = f" at {_line(self.where, _MAX_PLACE)}" if self.where else ""
         facts = _facts(self.expected, self.actual)
         return f"{self.code} {self.slug}{place}{': ' + facts if facts else ''}. {self.remedy}"
 
@@ -108,10 +118,22 @@ class Finding:
 def _facts(expected: object, found: object) -> str:
     parts = []
     if expected not in (None, ""):
-        parts.append(f"expected {expected}")
+        parts.append(f"expected {_line(expected, _MAX_FACT)}")
     if found not in (None, ""):
-        parts.append(f"found {found}")
+        parts.append(f"found {_line(found, _MAX_FACT)}")
     return ", ".join(parts)
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
+
+
+def _line(value: object, limit: int) -> str:
+    # What a file says may hold what commands a terminal, and may be as long as a file.
+    text = _cut(str(value), limit)
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 class SdkError(Exception):
@@ -166,14 +188,15 @@ class SdkError(Exception):
         return ERROR_TABLE[self.code].exit_code
 
     def __str__(self) -> str:
-        place = f" [{self.where}]" if self.where else ""
+        place = f" [{_line(self.where, _MAX_PLACE)}]" if self.where else ""
         facts = _facts(self.expected, self.found)
         text = f"{self.code} {self.slug}: {self.message}{place}"
         if facts:
             text += f"; {facts}"
         others = [f for f in self.findings if f.code != self.code or len(self.findings) > 1]
         if len(others) > 1:
-            text += f"; {len(others)} findings: " + ", ".join(f"{f.code} {f.where}".strip() for f in others)
+            listed = [f"{f.code} {_line(f.where, _MAX_FACT)}".strip() for f in others[:_MAX_LISTED]]
+            text += f"; {len(others)} findings: " + ", ".join(listed) + (", ..." if len(others) > len(listed) else "")
         return f"{text}. {self.remedy}"
 
     def to_dict(self) -> dict[str, Any]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
+
+from packaging.version import InvalidVersion, Version
 
 from trader_sdk.contract.architecture import derive_architecture
 from trader_sdk.contract.errors import Finding, VersionError, error_for
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
 PAYLOAD_FIELDS: Final = ("policy_state_dict", "optimizer_state_dict", "global_step", "config")
 STRUCTURE_FIELDS: Final = ("n_features", "n_actions", "obs_dim", "action_meanings")
 ACTIVATIONS: Final = ("tanh", "relu", "elu", "leaky_relu", "silu")
+MAX_LISTED: Final = 64
+"""Longest list and largest action table; a file that lists more does not describe a model."""
+_MAX_DEPTH: Final = 32
 
 
 def _is_int(value: object) -> bool:
@@ -28,7 +34,9 @@ def _is_text(value: object) -> bool:
 
 
 def _is_list_of(check: Callable[[object], bool]) -> Callable[[object], bool]:
-    return lambda value: isinstance(value, list | tuple) and all(check(item) for item in value)
+    return lambda value: (
+        isinstance(value, list | tuple) and len(value) <= MAX_LISTED and all(check(item) for item in value)
+    )
 
 
 def _is_mapping(value: object) -> bool:
@@ -39,18 +47,40 @@ def _is_number(value: object) -> bool:
     return type(value) in (int, float)
 
 
+def _is_version(value: object) -> bool:
+    try:
+        return type(value) is str and bool(Version(value))
+    except InvalidVersion:
+        return False
+
+
+def _is_document(value: object) -> bool:
+    return isinstance(value, Mapping) and _is_json(value, _MAX_DEPTH)
+
+
+def _is_json(value: object, depth: int) -> bool:
+    # Only what canonical JSON can write has a digest.
+    if type(value) is float:
+        return math.isfinite(value)
+    if value is None or type(value) in (str, int, bool):
+        return True
+    if depth and isinstance(value, Mapping):
+        return all(type(key) is str and _is_json(item, depth - 1) for key, item in value.items())
+    return depth > 0 and isinstance(value, list | tuple) and all(_is_json(item, depth - 1) for item in value)
+
+
 OPTIONAL_FIELDS: Final[Mapping[str, tuple[str, Callable[[object], bool]]]] = MappingProxyType(
     {
-        "min_trader_version": ("str", _is_text),
+        "min_trader_version": ("version X.Y.Z", _is_version),
         "contract_schema": ("int", _is_int),
         "activation": ("str", _is_text),
-        "hidden_dims": ("list of int", _is_list_of(_is_int)),
+        "hidden_dims": (f"list of at most {MAX_LISTED} int", _is_list_of(_is_int)),
         "requires_trader": ("str", _is_text),
-        "bad_traders": ("list of str", _is_list_of(_is_text)),
-        "requires": ("list of str", _is_list_of(_is_text)),
-        "feature_schema": ("mapping", _is_mapping),
+        "bad_traders": (f"list of at most {MAX_LISTED} str", _is_list_of(_is_text)),
+        "requires": (f"list of at most {MAX_LISTED} str", _is_list_of(_is_text)),
+        "feature_schema": ("mapping of JSON data", _is_document),
         "feature_schema_sha256": ("str", _is_text),
-        "constants": ("mapping", _is_mapping),
+        "constants": ("mapping of JSON data", _is_document),
         "constants_sha256": ("str", _is_text),
         "symbol": ("str", _is_text),
         "timeframe": ("str", _is_text),
@@ -183,7 +213,7 @@ def _meanings(checkpoint: Mapping[str, Any], faults: list[Finding]) -> Mapping[i
     if stated is None:
         return None
     read: dict[int, str] = {}
-    for key, name in stated.items() if isinstance(stated, Mapping) else ():
+    for key, name in stated.items() if isinstance(stated, Mapping) and len(stated) <= MAX_LISTED else ():
         # JSON has no integer keys, so a safetensors header writes "0".
         index = int(key) if isinstance(key, str) and key.isascii() and key.isdecimal() and len(key) < 4 else key
         if not _is_int(index) or not _is_text(name) or index in read:
