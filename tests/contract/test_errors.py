@@ -1,11 +1,13 @@
 """The error table and the errors that use it."""
 
 import pickle
+import tomllib
 
 import pytest
 
 from trader_sdk.contract import errors
 from trader_sdk.contract.errors import ERROR_TABLE, Finding, SdkError, Severity, error_for, exit_code_of
+from trader_sdk.contract.package_data import package_text
 from trader_sdk.contract.reasons import REASON_REMEDIES, Reason
 
 EXIT_OF_FAMILY = {
@@ -47,3 +49,16 @@ def test_exit_code_of_several_failures_is_the_lowest_documented() -> None:
 def test_every_reason_has_a_remedy() -> None:
     """A person who asks why nothing traded is told what to do."""
     assert set(REASON_REMEDIES) == set(Reason)
+
+
+def test_error_table_row_by_row_is_the_table_as_toml_reads_it() -> None:
+    """A row that is parsed alone, when it is needed, says what it says in the whole file."""
+    rows = tomllib.loads(package_text("errors.toml"))
+    assert list(ERROR_TABLE) == list(rows)
+    assert len(ERROR_TABLE) == len(rows)
+    for code, row in rows.items():
+        kind = ERROR_TABLE[code]
+        stated = (row["slug"], row["family"], row["class"], row["exit"], row["remedy"])
+        assert (kind.slug, kind.family, kind.severity, kind.exit_code, kind.remedy) == stated
+    with pytest.raises(KeyError):
+        ERROR_TABLE["E999"]

@@ -6,14 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from packaging.version import InvalidVersion, Version
 
-from trader_sdk.contract.canonical import sha256_of
-from trader_sdk.contract.detect import Detection, VersionSource, detect_version_from_checkpoint, read_specifier
+from trader_sdk.contract.detect import Detection, VersionSource, detect_version_from_checkpoint
 from trader_sdk.contract.errors import ConfigError, Finding, Severity, error_for
+from trader_sdk.contract.ranges import admits, read_specifier
 from trader_sdk.contract.spec import CURRENT_TRADER_VERSION, MODEL_SPECS, ModelSpec, trader_row
+
+if TYPE_CHECKING:
+    from packaging.specifiers import SpecifierSet
 
 ForwardCompat = Literal["same-major"]
 
@@ -230,9 +233,7 @@ def _range_findings(detection: Detection, trader: Version) -> list[Finding]:
     known = [MODEL_SPECS[version] for version in detection.candidates if version in MODEL_SPECS]
     floors = [Version(spec.min_trader_version) for spec in known]
     row = trader_row(str(trader))
-    in_row = row is not None and all(
-        read_specifier(row.models, "matrix").contains(version, prereleases=True) for version in detection.candidates
-    )
+    in_row = row is not None and all(admits(row.models, version, "matrix") for version in detection.candidates)
     by_matrix = not known or (all(trader >= floor for floor in floors) and in_row)
     findings = []
     if not by_matrix:
@@ -246,11 +247,13 @@ def _file_range_findings(
 ) -> list[Finding]:
     metadata = detection.metadata
     findings: list[Finding] = []
-    specifier = read_specifier(metadata.text("requires_trader") or "", "requires_trader")
     minimum = metadata.text("min_trader_version")
-    lower = specifier if minimum is None else specifier & read_specifier(f">={minimum}", "min_trader_version")
-    by_file = lower.contains(trader, prereleases=True)
+    ranges = {"requires_trader": metadata.text("requires_trader") or ""}
+    if minimum is not None:
+        ranges["min_trader_version"] = f">={minimum}"
+    by_file = all(admits(text, str(trader), name) for name, text in ranges.items())
     if not by_file:
+        lower = _intersection(ranges)
         below = [clause for clause in lower if not clause.contains(trader, prereleases=True)]
         too_old = any(
             clause.operator in (">=", ">", "~=", "==") and trader < Version(clause.version.removesuffix(".*"))
@@ -263,14 +266,23 @@ def _file_range_findings(
     differs = minimum is not None and floors and Version(minimum) != max(floors)
     if floors and (by_file != by_matrix or differs):
         findings.append(
-            Finding("W506", where="min_trader_version", expected=f"{max(floors)} (matrix)", actual=f"{lower} (file)")
+            Finding(
+                "W506",
+                where="min_trader_version",
+                expected=f"{max(floors)} (matrix)",
+                actual=f"{_intersection(ranges)} (file)",
+            )
         )
-    if any(
-        read_specifier(f"=={text}", "bad_traders").contains(trader, prereleases=True)
-        for text in metadata.fields.get("bad_traders", ())
-    ):
+    if any(admits(f"=={text}", str(trader), "bad_traders") for text in metadata.fields.get("bad_traders", ())):
         findings.append(Finding("E503", where="bad_traders", actual=str(trader)))
     return findings
+
+
+def _intersection(ranges: Mapping[str, str]) -> SpecifierSet:
+    first, *others = (read_specifier(text, name) for name, text in ranges.items())
+    for other in others:
+        first &= other
+    return first
 
 
 def _recall_findings(detection: Detection, sha256: str | None, recalls: Sequence[Recall]) -> list[Finding]:
@@ -301,6 +313,9 @@ def _feature_findings(detection: Detection) -> list[Finding]:
         stated, value = fields.get(f"{name}_sha256"), fields.get(name)
         if stated is None or value is None:
             continue
+        # Imported here: with it comes json, and a file without a feature schema needs none.
+        from trader_sdk.contract.canonical import sha256_of
+
         actual = sha256_of(value)
         if stated.removeprefix("sha256:") != actual.removeprefix("sha256:"):
             findings.append(Finding("E304", where=name, expected=stated, actual=actual))

@@ -9,12 +9,11 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
 
 from trader_sdk.contract.actions import table_conflicts
 from trader_sdk.contract.architecture import PolicyArchitecture
-from trader_sdk.contract.errors import CompatibilityError, ContractError, Finding, VersionError
+from trader_sdk.contract.errors import CompatibilityError, Finding, VersionError
 from trader_sdk.contract.metadata import (
     ACTIVATIONS,
     CheckpointMetadata,
@@ -297,15 +296,3 @@ def _capability_conflicts(detection: Detection) -> list[Finding]:
             Finding("E307", where="activation", expected=", ".join(ACTIVATIONS), actual=detection.activation)
         )
     return conflicts
-
-
-def read_specifier(text: str, where: str) -> SpecifierSet:
-    """Return a version specifier set.
-
-    Raises:
-        ContractError: E301 if the text is none.
-    """
-    try:
-        return SpecifierSet(text)
-    except InvalidSpecifier as error:
-        raise ContractError("E301", "not a version specifier", where=where, found=f"{text!r:.60}") from error

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
-from types import MappingProxyType
-from typing import Any, ClassVar, Final
+from functools import cached_property
+from typing import Any, ClassVar, Final, NamedTuple
+
+from trader_sdk.contract.package_data import package_text
 
 EXIT_OK: Final = 0
 EXIT_USAGE: Final = 2
@@ -27,8 +28,7 @@ class Severity(StrEnum):
     INFO = "INFO"
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorKind:
+class ErrorKind(NamedTuple):
     """One row of the error table."""
 
     code: str
@@ -39,24 +39,34 @@ class ErrorKind:
     remedy: str
 
 
-def _load_table() -> Mapping[str, ErrorKind]:
-    text = Path(__file__).with_name("errors.toml").read_text("utf-8")
-    return MappingProxyType(
-        {
-            code: ErrorKind(
-                code=code,
-                slug=row["slug"],
-                family=row["family"],
-                severity=Severity(row["class"]),
-                exit_code=row["exit"],
-                remedy=row["remedy"],
-            )
-            for code, row in tomllib.loads(text).items()
-        }
-    )
+class _Table(Mapping[str, ErrorKind]):
+    """The rows of ``errors.toml``, each parsed when it is first asked for: most processes ask for one or two."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, ErrorKind] = {}
+
+    @cached_property
+    def _rows(self) -> dict[str, str]:
+        _, *tables = package_text("errors.toml").split("\n[")
+        return {code: row for code, _, row in (table.partition("]\n") for table in tables)}
+
+    def __getitem__(self, code: str) -> ErrorKind:
+        if code not in self._kinds:
+            self._kinds[code] = _kind(code, tomllib.loads(self._rows[code]))
+        return self._kinds[code]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
 
 
-ERROR_TABLE: Final[Mapping[str, ErrorKind]] = _load_table()
+def _kind(code: str, row: Mapping[str, Any]) -> ErrorKind:
+    return ErrorKind(code, row["slug"], row["family"], Severity(row["class"]), row["exit"], row["remedy"])
+
+
+ERROR_TABLE: Final[Mapping[str, ErrorKind]] = _Table()
 
 
 @dataclass(frozen=True, slots=True)

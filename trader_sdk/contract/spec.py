@@ -5,12 +5,12 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from packaging.version import Version
+
+from trader_sdk.contract.package_data import package_text
 
 MARKET_FEATURES: Final = 53
 """Columns of a row that come from bars; the rest are account columns, broadcast along the window."""
@@ -78,8 +78,7 @@ def _spec_from_fields(fields: dict[str, Any]) -> ModelSpec:
     return ModelSpec(**{**fields, "action_meanings": MappingProxyType(fields["action_meanings"])})
 
 
-@dataclass(frozen=True, slots=True)
-class TraderRow:
+class TraderRow(NamedTuple):
     """What one trader version can run: a specifier of model versions, and its capabilities."""
 
     version: str
@@ -89,12 +88,12 @@ class TraderRow:
 
 def read_matrix() -> dict[str, Any]:
     """Return ``matrix.toml`` as plain data."""
-    return tomllib.loads(Path(__file__).with_name("matrix.toml").read_text("utf-8"))
+    return tomllib.loads(package_text("matrix.toml"))
 
 
 def _actions_of(row: Mapping[str, Any]) -> tuple[ActionMeaning, ...]:
     columns = zip(row["directions"], row["sizes"], row["names"], strict=True)
-    return tuple(ActionMeaning(direction, float(Decimal(size)), name) for direction, size, name in columns)
+    return tuple(ActionMeaning(direction, float(size), name) for direction, size, name in columns)
 
 
 def _spec_of(version: str, row: Mapping[str, Any], tables: Mapping[str, tuple[ActionMeaning, ...]]) -> ModelSpec:
