@@ -10,7 +10,12 @@ from trader_sdk.archive.assess import Artefacts
 from trader_sdk.archive.slots import SlotKey
 from trader_sdk.archive.store.durable import store_by_digest
 from trader_sdk.checkpoint import RawCheckpoint, read_checkpoint
-from trader_sdk.checkpoint.artefacts import SavedCheckpoint, write_policy_pt, write_policy_safetensors
+from trader_sdk.checkpoint.artefacts import (
+    SavedCheckpoint,
+    raw_policy_sha256,
+    write_policy_pt,
+    write_policy_safetensors,
+)
 from trader_sdk.checkpoint.formats import Format
 from trader_sdk.contract.detect import detect_version_from_checkpoint
 from trader_sdk.contract.documents import Subject
@@ -40,8 +45,24 @@ def store_or_refuse(path: Path, folder: Path, slot: SlotKey) -> Artefacts:
     except _ABOUT_THE_FILE as error:
         for leftover in set(folder.iterdir()) - before:
             leftover.unlink()
-        reason = _reason(path, error)
-        return Artefacts((), None, None, hashlib.sha256(f"{slot} {reason}".encode()).hexdigest(), refusal=reason)
+        return _refused(path, slot, error)
+
+
+def describe_or_refuse(path: Path, slot: SlotKey) -> Artefacts:
+    """Return what :func:`store_or_refuse` would say of a checkpoint, without storing anything."""
+    try:
+        raw = read_checkpoint(path)
+        _check_slot(raw, slot)
+        digest, detection = raw_policy_sha256(raw), detect_version_from_checkpoint(raw.fields)
+    except _ABOUT_THE_FILE as error:
+        return _refused(path, slot, error)
+    training = Subject(role="training", sha256=raw.sha256.removeprefix("sha256:"), bytes=raw.size)
+    return Artefacts((training,), digest, detection.version, training.sha256)
+
+
+def _refused(path: Path, slot: SlotKey, error: SdkError) -> Artefacts:
+    reason = _reason(path, error)
+    return Artefacts((), None, None, hashlib.sha256(f"{slot} {reason}".encode()).hexdigest(), refusal=reason)
 
 
 def _reason(path: Path, error: SdkError) -> str:
