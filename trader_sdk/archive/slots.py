@@ -2,123 +2,204 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import NamedTuple, Protocol
 
-from trader_sdk.contract.documents import (
-    AuditKind,
-    AuditRecord,
-    Challenger,
-    Champion,
-    DeploymentTier,
-    GateClass,
-    Override,
-    SlotState,
-    Stage,
-    parse_document,
-)
-from trader_sdk.contract.timeframe import Timeframe, parse_timeframe
+from trader_sdk.archive.changes import Change, Held, change_of, said_twice
+from trader_sdk.archive.changes import Recall as Recall
+from trader_sdk.archive.changes import RunRef as RunRef
+from trader_sdk.archive.changes import SlotKey as SlotKey
+from trader_sdk.archive.changes import VerdictRef as VerdictRef
+from trader_sdk.contract.documents import AuditRecord, Challenger, Champion, GateClass, Override, SlotState, Stage
 
 
-class SlotKey(NamedTuple):
-    """A symbol at a timeframe."""
+class Pointers(NamedTuple):
+    """What a slot's pointers name; all that following one needs, however much the slot has seen."""
 
-    symbol: str
-    timeframe: Timeframe
-
-    def __str__(self) -> str:
-        return f"{self.symbol}/{self.timeframe}"
+    champion: Champion | None
+    previous: Champion | None
+    challenger: Challenger | None
 
 
-@dataclass(frozen=True, slots=True)
-class RunRef:
-    """A committed run."""
+class ArchiveState(Protocol):
+    """Everything that the audit chain says after a record, in memory or in an index.
 
-    timestamp: str
-    seq: int
-    at: datetime
-    approved: int
-    review: int
-    dropped: int
-    files: Mapping[str, str]
-    who: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class VerdictRef:
-    """A verdict as the audit chain knows it; the document itself lies in the run's folder.
-
-    Attributes:
-        id: ``{key}/{timestamp}``.
-        slot: Its symbol and timeframe.
-        run: Timestamp of its run.
-        digest: Of the verdict's canonical JSON.
+    The mappings answer for one key without looking at the others; going through all of them costs what there is.
     """
 
-    id: str
-    version_id: str
-    slot: SlotKey
-    run: str
-    gate_class: GateClass
-    tier: DeploymentTier | None
-    policy_sha256: str
-    data_digest: str | None
-    digest: str
-    at: datetime
+    @property
+    def runs(self) -> Mapping[str, RunRef]:
+        """Return committed runs by timestamp, oldest first."""
 
+    @property
+    def verdicts(self) -> Mapping[str, VerdictRef]:
+        """Return verdicts by id, oldest first."""
 
-@dataclass(frozen=True, slots=True)
-class Recall:
-    """A version or a digest that must not be traded any more."""
+    @property
+    def overrides(self) -> Mapping[str, Override]:
+        """Return the newest override by verdict id."""
 
-    names: frozenset[str]
-    who: str
-    why: str
-    at: datetime
+    @property
+    def slots(self) -> Mapping[SlotKey, SlotState]:
+        """Return the slots that ever had a champion, with all that happened in them."""
 
+    @property
+    def recalls(self) -> Sequence[Recall]:
+        """Return all recalls, oldest first."""
 
-@dataclass(frozen=True, slots=True)
-class ArchiveState:
-    """Everything that the audit chain says, after its last record.
-
-    Attributes:
-        runs: Committed runs by timestamp, oldest first.
-        verdicts: Verdicts by id, oldest first.
-        slots: Who holds each slot.
-        overrides: Newest override by verdict id.
-        recalls: All recalls, oldest first.
-    """
-
-    runs: dict[str, RunRef] = field(default_factory=dict)
-    verdicts: dict[str, VerdictRef] = field(default_factory=dict)
-    slots: dict[SlotKey, SlotState] = field(default_factory=dict)
-    overrides: dict[str, Override] = field(default_factory=dict)
-    recalls: tuple[Recall, ...] = ()
+    def keys(self) -> list[SlotKey]:
+        """Return every slot that has a verdict, sorted."""
 
     def slot(self, key: SlotKey) -> SlotState:
-        """Return a slot; an empty one where nothing was ever approved."""
-        return self.slots.get(key) or SlotState(symbol=key.symbol, timeframe=key.timeframe, champion=None)
+        """Return a slot with all that happened in it; an empty one where nothing was ever approved."""
 
-    def verdicts_of(self, key: SlotKey) -> list[VerdictRef]:
-        """Return a slot's verdicts, newest first."""
-        return [ref for ref in reversed(self.verdicts.values()) if ref.slot == key]
+    def pointers(self, key: SlotKey) -> Pointers:
+        """Return what a slot's pointers name."""
+
+    def newest_first(self, key: SlotKey) -> Iterator[VerdictRef]:
+        """Yield a slot's verdicts, newest first, as they are asked for."""
+
+    def verdicts_of(self, key: SlotKey, limit: int | None = None) -> list[VerdictRef]:
+        """Return a slot's verdicts, newest first, at most ``limit``."""
+
+    def verdicts_in(self, run: str) -> list[VerdictRef]:
+        """Return a run's verdicts in the order it judged them."""
+
+    def history(self, symbol: str) -> list[VerdictRef]:
+        """Return a symbol's verdicts at every timeframe, oldest first."""
+
+    def newest_verdict(self, key: SlotKey, version_id: str, policy_sha256: str | None = None) -> VerdictRef | None:
+        """Return the newest verdict about a version in a slot."""
 
     def trials(self, key: SlotKey, data_digest: str | None) -> int:
         """Return how many runs judged a slot on this data; where nobody says which data it was, every run counts."""
-        return len({ref.run for ref in self.verdicts_of(key) if data_digest in (None, ref.data_digest)})
+
+    def recall_of(self, *names: str) -> Recall | None:
+        """Return the first recall that names a version or digest, with or without its ``sha256:`` prefix."""
+
+
+@dataclass(slots=True)
+class Holders:
+    """What happened in one slot.
+
+    Attributes:
+        moves: Every champion, oldest first.
+        challengers: Who waits, newest last.
+    """
+
+    moves: list[Held] = field(default_factory=list)
+    challengers: dict[tuple[str, str], Held] = field(default_factory=dict)
+
+    def move(self, held: Held) -> None:
+        """Give the slot to a model; it waits no longer."""
+        self.moves.append(held)
+        self.challengers.pop(held.model, None)
+
+    def add(self, held: Held) -> None:
+        """Take a deployable model in: champion of an empty slot, the newest challenger otherwise."""
+        if not self.moves:
+            self.move(held)
+        elif self.moves[-1].model != held.model:
+            self.challengers.pop(held.model, None)
+            self.challengers[held.model] = held
+
+
+@dataclass(slots=True)
+class FoldedState:
+    """The state in memory; grows by :meth:`apply`."""
+
+    runs: dict[str, RunRef] = field(default_factory=dict)
+    verdicts: dict[str, VerdictRef] = field(default_factory=dict)
+    overrides: dict[str, Override] = field(default_factory=dict)
+    recalls: list[Recall] = field(default_factory=list)
+    holders: dict[SlotKey, Holders] = field(default_factory=dict)
+    _of_slot: dict[SlotKey, list[VerdictRef]] = field(default_factory=dict)
+
+    def apply(self, change: Change) -> None:
+        """Take in what the next record changes.
+
+        Raises:
+            ArchiveError: E606 where the chain names a run or a verdict twice.
+        """
+        if change.run is not None:
+            self._add_run(change, change.run)
+        if change.moved is not None:
+            key, held = change.moved
+            self._holders(key).move(held)
+        if change.override is not None:
+            self.overrides[change.override.verdict] = change.override
+            ref = self.verdicts.get(change.override.verdict)
+            if ref is not None:
+                self._holders(ref.slot).add(change.candidate(ref))
+        if change.recall is not None:
+            self.recalls.append(change.recall)
+
+    def _add_run(self, change: Change, run: RunRef) -> None:
+        if run.timestamp in self.runs:
+            raise said_twice(change.seq, f"run {run.timestamp}")
+        self.runs[run.timestamp] = run
+        for place, ref in enumerate(change.verdicts):
+            if ref.id in self.verdicts:
+                raise said_twice(change.seq, f"verdict {ref.id}")
+            self.verdicts[ref.id] = ref
+            self._of_slot.setdefault(ref.slot, []).append(ref)
+            if ref.gate_class is GateClass.APPROVED:
+                self._holders(ref.slot).add(change.candidate(ref, place))
+
+    def _holders(self, key: SlotKey) -> Holders:
+        return self.holders.setdefault(key, Holders())
+
+    @property
+    def slots(self) -> dict[SlotKey, SlotState]:
+        """Return the slots that ever had a champion."""
+        return {key: self.slot(key) for key in self.holders}
+
+    def keys(self) -> list[SlotKey]:
+        """Return every slot that has a verdict, sorted."""
+        return sorted(self._of_slot)
+
+    def slot(self, key: SlotKey) -> SlotState:
+        """Return a slot with all that happened in it; an empty one where nothing was ever approved."""
+        holders = self.holders.get(key, Holders())
+        return slot_state(key, holders.moves, holders.challengers.values())
+
+    def pointers(self, key: SlotKey) -> Pointers:
+        """Return what a slot's pointers name."""
+        holders = self.holders.get(key, Holders())
+        return pointers_of(holders.moves[-2:], next(reversed(holders.challengers.values()), None))
+
+    def newest_first(self, key: SlotKey) -> Iterator[VerdictRef]:
+        """Yield a slot's verdicts, newest first."""
+        return reversed(self._of_slot.get(key, []))
+
+    def verdicts_of(self, key: SlotKey, limit: int | None = None) -> list[VerdictRef]:
+        """Return a slot's verdicts, newest first, at most ``limit``."""
+        return list(islice(self.newest_first(key), limit))
+
+    def verdicts_in(self, run: str) -> list[VerdictRef]:
+        """Return a run's verdicts in the order it judged them."""
+        return [ref for ref in self.verdicts.values() if ref.run == run]
+
+    def history(self, symbol: str) -> list[VerdictRef]:
+        """Return a symbol's verdicts at every timeframe, oldest first."""
+        return [ref for ref in self.verdicts.values() if ref.slot.symbol == symbol]
 
     def newest_verdict(self, key: SlotKey, version_id: str, policy_sha256: str | None = None) -> VerdictRef | None:
         """Return the newest verdict about a version in a slot."""
         return next(
             (
                 ref
-                for ref in self.verdicts_of(key)
+                for ref in self.newest_first(key)
                 if ref.version_id == version_id and policy_sha256 in (None, ref.policy_sha256)
             ),
             None,
         )
+
+    def trials(self, key: SlotKey, data_digest: str | None) -> int:
+        """Return how many runs judged a slot on this data; where nobody says which data it was, every run counts."""
+        return sum(data_digest in (None, ref.data_digest) for ref in self.newest_first(key))
 
     def recall_of(self, *names: str) -> Recall | None:
         """Return the first recall that names a version or digest, with or without its ``sha256:`` prefix."""
@@ -126,115 +207,41 @@ class ArchiveState:
         return next((recall for recall in self.recalls if recall.names & wanted), None)
 
 
-def fold(records: Iterable[AuditRecord]) -> ArchiveState:
+def fold(records: Iterable[AuditRecord]) -> FoldedState:
     """Return the state after ``records``, oldest first; the same records always give the same state."""
-    state = ArchiveState()
+    state = FoldedState()
     for record in records:
-        state = _STEPS[record.kind](state, record) if record.kind in _STEPS else state
+        state.apply(change_of(record))
     return state
 
 
-def with_champion(slot: SlotState, champion: Champion) -> SlotState:
-    """Return a slot after its pointer moved; what held it becomes ``previous``."""
-    return slot.model_copy(
-        update={
-            "champion": champion,
-            "previous": slot.champion or slot.previous,
-            "history": (*slot.history, champion),
-            "challengers": tuple(c for c in slot.challengers if not _same(c, champion)),
-        }
+def slot_state(key: SlotKey, moves: Sequence[Held], challengers: Iterable[Held]) -> SlotState:
+    """Return a slot as a document."""
+    history = tuple(_champion(held) for held in moves)
+    return SlotState(
+        symbol=key.symbol,
+        timeframe=key.timeframe,
+        champion=history[-1] if history else None,
+        previous=history[-2] if len(history) > 1 else None,
+        history=history,
+        challengers=tuple(_challenger(held) for held in challengers),
     )
 
 
-def with_candidate(slot: SlotState, champion: Champion) -> SlotState:
-    """Return a slot after a model became deployable: champion of an empty slot, the newest challenger otherwise."""
-    if slot.champion is None:
-        return with_champion(slot, champion)
-    if _same(slot.champion, champion):
-        return slot
-    challenger = Challenger(
-        version_id=champion.version_id,
-        policy_sha256=champion.policy_sha256,
-        stage=Stage.CHALLENGER,
-        since=champion.since,
+def pointers_of(last_moves: Sequence[Held], challenger: Held | None) -> Pointers:
+    """Return a slot's pointers from its last two moves, oldest first, and its newest challenger."""
+    return Pointers(
+        champion=_champion(last_moves[-1]) if last_moves else None,
+        previous=_champion(last_moves[-2]) if len(last_moves) > 1 else None,
+        challenger=_challenger(challenger) if challenger else None,
     )
-    others = tuple(c for c in slot.challengers if not _same(c, champion))
-    return slot.model_copy(update={"challengers": (*others, challenger)})
 
 
-def _same(one: Champion | Challenger, other: Champion | Challenger) -> bool:
-    return (one.version_id, one.policy_sha256) == (other.version_id, other.policy_sha256)
+def _champion(held: Held) -> Champion:
+    return Champion(version_id=held.version_id, policy_sha256=held.policy_sha256, since=held.since)
 
 
-def _run_archived(state: ArchiveState, record: AuditRecord) -> ArchiveState:
-    body: Any = record.body
-    run = RunRef(
-        timestamp=body["timestamp"],
-        seq=record.seq,
-        at=record.at,
-        approved=body["approved"],
-        review=body["review"],
-        dropped=body["dropped"],
-        files=body["files"],
-        who=record.who.name,
-    )
-    state.runs[run.timestamp] = run
-    for plain in body["verdicts"]:
-        ref = _verdict_ref(plain, run.timestamp, record.at)
-        state.verdicts[ref.id] = ref
-        if ref.gate_class is GateClass.APPROVED:
-            state.slots[ref.slot] = with_candidate(state.slot(ref.slot), _champion(ref, record.at))
-    return state
-
-
-def _overridden(state: ArchiveState, record: AuditRecord) -> ArchiveState:
-    body: Any = record.body
-    override = parse_document(Override, body["override"], where=f"audit record {record.seq}")
-    state.overrides[override.verdict] = override
-    ref = state.verdicts.get(override.verdict)
-    if ref is not None:
-        state.slots[ref.slot] = with_candidate(state.slot(ref.slot), _champion(ref, record.at))
-    return state
-
-
-def _pointed(state: ArchiveState, record: AuditRecord) -> ArchiveState:
-    body: Any = record.body
-    key = SlotKey(body["symbol"], parse_timeframe(body["timeframe"]))
-    champion = Champion(version_id=body["to"], policy_sha256=body["policy_sha256"], since=record.at)
-    state.slots[key] = with_champion(state.slot(key), champion)
-    return state
-
-
-def _recalled(state: ArchiveState, record: AuditRecord) -> ArchiveState:
-    body: Any = record.body
-    names = frozenset(str(name).removeprefix("sha256:") for name in body["names"])
-    recall = Recall(names=names, who=record.who.name, why=body["why"], at=record.at)
-    return replace(state, recalls=(*state.recalls, recall))
-
-
-_STEPS = {
-    AuditKind.RUN_ARCHIVED: _run_archived,
-    AuditKind.OVERRIDE: _overridden,
-    AuditKind.PROMOTE: _pointed,
-    AuditKind.REVERT: _pointed,
-    AuditKind.RECALL: _recalled,
-}
-
-
-def _champion(ref: VerdictRef, since: datetime) -> Champion:
-    return Champion(version_id=ref.version_id, policy_sha256=ref.policy_sha256, since=since)
-
-
-def _verdict_ref(plain: Mapping[str, Any], run: str, at: datetime) -> VerdictRef:
-    return VerdictRef(
-        id=plain["id"],
-        version_id=plain["version_id"],
-        slot=SlotKey(plain["symbol"], parse_timeframe(plain["timeframe"])),
-        run=run,
-        gate_class=GateClass(plain["class"]),
-        tier=DeploymentTier(plain["tier"]) if plain["tier"] else None,
-        policy_sha256=plain["policy_sha256"] or "",  # a refused checkpoint has no policy
-        data_digest=plain["data_digest"],
-        digest=plain["digest"],
-        at=at,
+def _challenger(held: Held) -> Challenger:
+    return Challenger(
+        version_id=held.version_id, policy_sha256=held.policy_sha256, stage=Stage.CHALLENGER, since=held.since
     )
