@@ -14,6 +14,7 @@ from trader_sdk.archive.policy import HOUSE_POLICY, meets
 from trader_sdk.archive.policy import ModelGatingConfig as ModelGatingConfig
 from trader_sdk.contract.documents import DeploymentTier
 from trader_sdk.contract.documents import GateClass as GateClass
+from trader_sdk.contract.errors import ConfigError
 
 Tier = DeploymentTier
 
@@ -138,6 +139,9 @@ def assess_model_quality(
         ``(classification, flags, use_checkpoint, best_idx)``: ``use_checkpoint`` where the final declined past the
         threshold, ``best_idx`` the earliest maximum of the history, 0 for an empty one.
 
+    Raises:
+        ConfigError: ``config`` is no policy; an empty mapping is none either.
+
     Source:
         docs/guide/archive.md, "The gate"
 
@@ -145,12 +149,22 @@ def assess_model_quality(
         >>> assess_model_quality(0.75, 1.9, 0.88, 0.06, [0.70, 0.75, 0.78, 0.75])[0]
         <GateClass.APPROVED: 'APPROVED'>
     """
-    policy = config or HOUSE_POLICY
+    policy = _checked_policy(config)
     values = dict(zip(METRICS, (final_fitness, final_pf, final_consistency, final_max_dd), strict=True))
     judged = classify(values, policy)
     course = training_flags(final_fitness, fitness_history, policy)
     declined = has_flag(course, FlagName.FITNESS_DECLINE)
     return judged.gate_class, [*judged.flags, *course], declined, best_index(fitness_history)
+
+
+def _checked_policy(config: object) -> ModelGatingConfig:
+    # Told from None with care: something empty must not quietly become the house's policy.
+    if config is None:
+        return HOUSE_POLICY
+    if not isinstance(config, ModelGatingConfig):
+        found = type(config).__name__ if config else f"an empty {type(config).__name__}"
+        raise ConfigError("CONFIG", "not a gate policy", where="config", expected="ModelGatingConfig", found=found)
+    return config
 
 
 def classify(
@@ -260,5 +274,6 @@ def has_flag(flags: Sequence[Flag], name: FlagName) -> bool:
 
 def best_index(history: Sequence[float]) -> int:
     """Return the index of the earliest maximum; 0 where there is no finite entry."""
-    finite = [i for i, value in enumerate(history) if value is not None and math.isfinite(value)]
-    return max(finite, key=lambda i: (history[i], -i), default=0)
+    numbers = [as_number(value) for value in history]
+    finite = {i: value for i, value in enumerate(numbers) if value is not None and math.isfinite(value)}
+    return max(finite, key=lambda i: (finite[i], -i), default=0)
