@@ -28,10 +28,10 @@ from trader_sdk.contract.detect import Detection, detect_version_from_checkpoint
 from trader_sdk.contract.errors import ContractError, SdkError, UsageError
 from trader_sdk.contract.metadata import ACTIVATIONS
 from trader_sdk.contract.spec import CURRENT_TRADER_VERSION, MARKET_FEATURES, ModelSpec
+from trader_sdk.decision_stream import DecisionStream
 from trader_sdk.decisions import (
     Decision,
     Decisions,
-    DecisionStream,
     account_columns,
     as_float32,
     checked_logits,

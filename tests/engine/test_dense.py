@@ -99,6 +99,6 @@ def test_parts_agree_with_the_whole_on_any_history(seed: int, scale: float) -> N
 def test_split_weights_cannot_be_written() -> None:
     """Shared arrays are read-only."""
     policy = seeded_policy(59)
-    for array in (policy.market_weight, policy.account_weight):
+    for array in (policy.account_weight, policy.packed.first, *policy.packed.rest):
         with pytest.raises(ValueError, match="read-only"):
             array[0, 0] = 1

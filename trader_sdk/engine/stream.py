@@ -1,0 +1,179 @@
+"""Bar by bar: what older bars contribute is summed before the newest arrives, so that little is left to do then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+
+from trader_sdk.contract.spec import MARKET_FEATURES
+from trader_sdk.engine.dense import ACTIVATION_FUNCTIONS, DensePolicy, Floats
+
+
+class Continuation(StrEnum):
+    """How a window continues the one that a stream holds."""
+
+    NEXT = "next"
+    """One bar later: only the newest row is new."""
+    SAME = "same"
+    """The same bars once more."""
+    OTHER = "other"
+    """Anything else: the first window, a missing or revised bar, rows that change after their bar closed."""
+
+
+class PolicyStream:
+    """Holds one symbol's window and the sums that it contributes to the first layer.
+
+    Not safe to share between threads. Memory: the rows of two windows; the weights are the policy's own, and its
+    packed part is shared by every stream of the policy.
+
+    Args:
+        policy: A policy with at least the market columns in each row.
+    """
+
+    def __init__(self, policy: DensePolicy) -> None:
+        packed, window = policy.packed, policy.window
+        self.policy = policy
+        self._weight, self._bias = policy.layers[0][0], packed.bias
+        self._older_bars = window - 1
+        # Twice the window, so that the newest window is always one slice and rows move only once a window; the row
+        # after the newest is zeros, which stands for the bar that is to come.
+        self._rows = np.zeros((2 * window + 1, policy.obs_dim // window), dtype=np.float32)
+        self._market = self._rows[:, :MARKET_FEATURES]
+        self._flat = self._rows.reshape(-1)
+        self._end = 0
+        self._older = np.empty_like(packed.bias)
+        self._ahead = np.empty_like(packed.bias)
+        self._is_ahead = self._is_summed = False
+        self._first = packed.first
+        self._input = np.zeros(len(packed.first), dtype=np.float32)
+        self._account = self._input[MARKET_FEATURES:]
+        self._newest = self._input[:MARKET_FEATURES]
+        self._sums, self._layers = _buffers(packed.rest, len(packed.bias))
+        self._activate = IN_PLACE[policy.activation]
+
+    @property
+    def ready(self) -> bool:
+        """Return whether a full window is held."""
+        return self._end > self._older_bars
+
+    @property
+    def summed(self) -> bool:
+        """Return whether :meth:`logits` needs no more than the newest row and the small layers."""
+        return self._is_summed
+
+    @property
+    def held(self) -> int:
+        """Return how many rows of the window are held."""
+        return min(self._end, self._older_bars + 1)
+
+    @property
+    def window(self) -> Floats:
+        """Return the rows held, float32 (at most window, 53), oldest first; a view."""
+        return self._market[self._end - self.held : self._end]
+
+    def reset(self) -> None:
+        """Forget every row."""
+        self._end, self._is_ahead, self._is_summed = 0, False, False
+
+    def prepare(self) -> None:
+        """Do before a bar closes what can be done: sum the older rows, and read the weights that will be read then.
+
+        Sums nothing twice; called again just before the close, it brings the packed weights back into the caches.
+        """
+        self._sum_ahead()
+        if self._is_ahead:
+            self._multiply()
+
+    def _sum_ahead(self) -> None:
+        if self._is_ahead or self._end < self._older_bars:
+            return
+        if self._end + 1 >= len(self._rows):
+            self._move_to_front()
+        self._rows[self._end] = 0.0
+        width = self._rows.shape[1]
+        older = self._flat[(self._end - self._older_bars) * width : (self._end + 1) * width]
+        self._weight.dot(older, self._ahead)
+        self._ahead += self._bias
+        self._is_ahead = True
+
+    def push(self, row: Floats) -> None:
+        """Add the row of a bar that has closed, float32 (53,)."""
+        self._sum_ahead()
+        if self._end + 1 >= len(self._rows):
+            self._move_to_front()
+        self._market[self._end] = row
+        self._newest[:] = row
+        self._end += 1
+        self._older, self._ahead = self._ahead, self._older
+        self._is_summed, self._is_ahead = self._is_ahead, False
+
+    def logits(self, account: Floats) -> Floats:
+        """Return the logits (n_actions,) of the window held with these account columns (n_account,).
+
+        The array is reused: valid until the next call of any method.
+        """
+        self._account[:] = account
+        return self._multiply()
+
+    def _multiply(self) -> Floats:
+        sums = self._sums
+        self._input.dot(self._first, sums)
+        sums += self._older
+        for values, inputs, weight, out in self._layers:
+            self._activate(values)
+            inputs.dot(weight, out)
+            sums = out
+        return sums
+
+    def continuation(self, window: Floats) -> Continuation:
+        """Return how ``window``, float32 (window, 53), continues what is held."""
+        if self._end >= self._older_bars:
+            newest = self._market[self._end - self._older_bars : self._end]
+            if bool((newest == window[:-1]).all()):
+                return Continuation.NEXT
+        if self.ready and bool((self._market[self._end - len(window) : self._end] == window).all()):
+            return Continuation.SAME
+        return Continuation.OTHER
+
+    def hold(self, window: Floats) -> None:
+        """Hold ``window``, float32 (window, 53), without summing anything yet: :attr:`summed` is false."""
+        self.reset()
+        self._market[: len(window)] = window
+        self._end = len(window)
+
+    def _move_to_front(self) -> None:
+        kept = self._older_bars
+        self._rows[:kept] = self._rows[self._end - kept : self._end].copy()
+        self._end = kept
+
+
+def _tanh(values: Floats) -> None:
+    np.tanh(values, values)
+
+
+def _assigning(function: Callable[[Floats], Floats]) -> Callable[[Floats], None]:
+    def activate(values: Floats) -> None:
+        values[...] = function(values)
+
+    return activate
+
+
+IN_PLACE: Final[Mapping[str, Callable[[Floats], None]]] = MappingProxyType(
+    {**{name: _assigning(function) for name, function in ACTIVATION_FUNCTIONS.items()}, "tanh": _tanh}
+)
+"""The activations, written over their input."""
+
+Step = tuple[Floats, Floats, Floats, Floats]
+
+
+def _buffers(rest: tuple[Floats, ...], hidden0: int) -> tuple[Floats, list[Step]]:
+    # Each later layer reads (values, 1): the last input is the bias row's, so that no addition is left to do.
+    inputs = [np.ones(len(weight), dtype=np.float32) for weight in rest]
+    values = [each[:-1] for each in inputs]
+    logits = np.empty(rest[-1].shape[1] if rest else hidden0, dtype=np.float32)
+    outs = [*values[1:], logits]
+    return (values[0] if rest else logits), list(zip(values, inputs, rest, outs, strict=False))
