@@ -37,6 +37,7 @@ def serve(
     token: Annotated[str, typer.Option(help="API secret for --host; at least 16 characters.")] = "",
     state_dir: Annotated[Path, typer.Option(help="Holds the run; a folder with a run is resumed.")] = Path("exchange"),
     speed: Annotated[float, typer.Option(min=0.0, help="Seconds a bar; 0 waits for /_control/ready.")] = 0.0,
+    fault_plan: Annotated[Path | None, typer.Option(help="File that says what goes wrong, and when.")] = None,
     json: Annotated[int, typer.Option(min=0, max=1, help="1: JSON lines.")] = 0,
     json_file: Annotated[Path | None, typer.Option(help="Also write the events here.")] = None,
 ) -> int:
@@ -53,7 +54,11 @@ def serve(
     out = Output(json_lines=json == 1, json_file=json_file, run_id=setup.run_id)
     try:
         return server.serve(
-            state_dir, host=host, port=port, on_ready=lambda at, bound: _announce(out, setup, at, bound)
+            state_dir,
+            host=host,
+            port=port,
+            fault_plan=fault_plan,
+            on_ready=lambda at, bound: _announce(out, setup, at, bound),
         )
     finally:
         out.close()

@@ -24,10 +24,17 @@ def main() -> int:
     parser.add_argument("folder", type=Path, help="state folder with setup and market")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--watch-stdin", action="store_true", help="end when standard input closes")
+    parser.add_argument("--fault-plan", type=Path, help="what goes wrong (docs/guide/faults.md)")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
     try:
-        return serve(options.folder, port=options.port, watch_stdin=options.watch_stdin, on_ready=_say_ready)
+        return serve(
+            options.folder,
+            port=options.port,
+            watch_stdin=options.watch_stdin,
+            fault_plan=options.fault_plan,
+            on_ready=_say_ready,
+        )
     except SdkError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

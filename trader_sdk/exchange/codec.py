@@ -15,6 +15,8 @@ from trader_sdk.exchange.events import (
     Configure,
     Configured,
     Event,
+    Intervene,
+    Intervened,
     OrderChanged,
     Refused,
     Replace,
@@ -29,13 +31,14 @@ class Advance:
     to: int
 
 
-Command = Submit | Cancel | Replace | Configure | Advance
+Command = Submit | Cancel | Replace | Configure | Intervene | Advance
 
 _TYPES: Final[Mapping[str, type[Command]]] = {
     "submit": Submit,
     "cancel": Cancel,
     "replace": Replace,
     "configure": Configure,
+    "intervene": Intervene,
     "advance": Advance,
 }
 _NAMES: Final = {kind: name for name, kind in _TYPES.items()}
@@ -84,6 +87,10 @@ def encode_event(event: Event) -> dict[str, Any]:
             return {"event": "borrow_charged", "at": event.at, "symbol": event.symbol, "amount": str(event.amount)}
         case Configured():
             return {"event": "configured", "at": event.at}
+        case Intervened():
+            amount = None if event.amount is None else str(event.amount)
+            changed = {"act": event.act.value, "symbol": event.symbol, "amount": amount}
+            return {"event": "intervened", "at": event.at, **changed}
 
 
 def _order_event(event: OrderChanged) -> dict[str, Any]:

@@ -10,10 +10,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from trader_sdk.contract.errors import ConfigError
 from trader_sdk.exchange.endpoints import read_json, route
+from trader_sdk.exchange.fault_plan import parse_plan
 from trader_sdk.exchange.gatekeeper import is_count
 from trader_sdk.exchange.hub import Hub
 from trader_sdk.exchange.parse import Unreadable, parse_time
+from trader_sdk.exchange.planned_faults import PlannedFaults
 from trader_sdk.exchange.rejections import invalid
 from trader_sdk.exchange.venue import Outcome
 from trader_sdk.exchange.wire import account_number, timestamp
@@ -36,6 +39,7 @@ def control_routes(hub: Hub, stop: Callable[[], None]) -> list[Route]:
         route(hub, "POST", "/_control/run", post_run),
         route(hub, "POST", "/_control/stop", post_stop),
         route(hub, "GET", "/_fault", get_fault),
+        route(hub, "POST", "/_fault", post_fault),
     ]
 
 
@@ -117,7 +121,18 @@ async def post_run(hub: Hub, request: Request) -> Response:
 
 
 async def get_fault(hub: Hub, _request: Request) -> Response:
-    """Return the fault plan in force."""
+    """Return the fault plan in force, and what it did so far."""
+    return JSONResponse(hub.faults.describe())
+
+
+async def post_fault(hub: Hub, request: Request) -> Response:
+    """Put another fault plan in force; it counts from here on."""
+    # read_json gives exact decimals, which pydantic takes wherever a plan has a number.
+    try:
+        plan = parse_plan(await read_json(request), where="POST /_fault")
+    except ConfigError as error:
+        raise Unreadable(invalid(str(error))) from error
+    hub.use_faults(PlannedFaults(plan))
     return JSONResponse(hub.faults.describe())
 
 

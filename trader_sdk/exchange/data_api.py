@@ -8,19 +8,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from trader_sdk.exchange.account import far_side
 from trader_sdk.exchange.bars_query import MAX_PAGE, BarsQuery, Columns, page, timeframe_seconds, visible_columns
 from trader_sdk.exchange.endpoints import refused, route, whole_number
 from trader_sdk.exchange.hub import Hub
 from trader_sdk.exchange.parse import Unreadable, parse_time
 from trader_sdk.exchange.rejections import invalid, unprocessable
 from trader_sdk.exchange.sessions import at_new_york, new_york
-from trader_sdk.exchange.state import VenueState
-from trader_sdk.exchange.values import Side
+from trader_sdk.exchange.stream_messages import quote_values
 from trader_sdk.exchange.wire import timestamp
 
 _DAY_SECONDS: Final = 86_400
-_QUOTED_SIZE: Final = 100.0
 Json = dict[str, Any]
 
 
@@ -94,21 +91,6 @@ def _last(columns: Columns, back: int = 1) -> Json | None:
 def _quote(hub: Hub, symbol: str) -> Json:
     quote = quote_values(hub.state, symbol)
     return {**quote, "t": timestamp(hub.state.marks[symbol].at)}
-
-
-def quote_values(state: VenueState, symbol: str) -> Json:
-    """Return bid and ask around the last price, half a spread away each; ``t`` is left to the caller."""
-    price, costs = state.marks[symbol].price, state.terms.costs_of(state.assets[symbol])
-    return {
-        "bx": "V",
-        "bp": float(far_side(price, Side.SELL, costs)),
-        "bs": _QUOTED_SIZE,
-        "ax": "V",
-        "ap": float(far_side(price, Side.BUY, costs)),
-        "as": _QUOTED_SIZE,
-        "c": ["R"],
-        "z": "C",
-    }
 
 
 def _trade(hub: Hub, symbol: str) -> Json:

@@ -20,6 +20,7 @@ from trader_sdk.exchange.events import (
     Configured,
     Event,
     Input,
+    Intervene,
     OrderChanged,
     Refused,
     Replace,
@@ -27,6 +28,7 @@ from trader_sdk.exchange.events import (
     SessionOpened,
     Submit,
 )
+from trader_sdk.exchange.interventions import intervene
 from trader_sdk.exchange.lifecycle import OrderEventKind
 from trader_sdk.exchange.rejections import not_found, unprocessable
 from trader_sdk.exchange.rules import check_order
@@ -138,6 +140,10 @@ def _configure(state: VenueState, command: Configure) -> list[Event]:
     return [Configured(state.tick())]
 
 
+def _intervene(state: VenueState, command: Intervene) -> list[Event]:
+    return intervene(state, command, submit=_submit, replace_order=_replace)
+
+
 def _open_session(state: VenueState, command: SessionOpened) -> list[Event]:
     state.is_session_open = True
     state.session_close = command.session_close
@@ -212,6 +218,7 @@ _HANDLERS: Final[dict[type[Input], Callable[[VenueState, Any], list[Event]]]] = 
     Cancel: _cancel,
     Replace: _replace,
     Configure: _configure,
+    Intervene: _intervene,
     SessionOpened: _open_session,
     BarsOpened: _open_bars,
     BarsTraded: _trade_bars,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import StrEnum
 
 from trader_sdk.exchange.lifecycle import OrderEventKind
 from trader_sdk.exchange.rejections import Rejection
@@ -43,6 +44,42 @@ class Configure:
     no_shorting: bool | None = None
     suspend_trade: bool | None = None
     fractional_trading: bool | None = None
+
+
+class Act(StrEnum):
+    """What somebody other than the client does: the venue, or a hand with the same account.
+
+    ``cancel``, ``reject``, ``fill`` and ``pend_cancel`` befall every open order of a symbol, ``replace`` the oldest.
+    """
+
+    CANCEL = "cancel"
+    REJECT = "reject"
+    FILL = "fill"
+    PEND_CANCEL = "pend_cancel"
+    REPLACE = "replace"
+    HALT = "halt"
+    RESUME = "resume"
+    UNTRADABLE = "untradable"
+    ORDER = "order"
+    SPLIT = "split"
+    CASH = "cash"
+
+
+@dataclass(frozen=True, slots=True)
+class Intervene:
+    """Something happens to the account that its client did not ask for.
+
+    Attributes:
+        amount: Units of an order, a fill or a replacement, the ratio of a split, money.
+        side: Of an order by hand.
+        price: Limit of an order by hand or of a replacement.
+    """
+
+    act: Act
+    symbol: str = ""
+    amount: Decimal | None = None
+    side: str | None = None
+    price: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +128,7 @@ class SessionClosed:
     """The equity session ends: closing auction, then day orders expire."""
 
 
-Input = Submit | Cancel | Replace | Configure | SessionOpened | BarsOpened | BarsTraded | SessionClosed
+Input = Submit | Cancel | Replace | Configure | Intervene | SessionOpened | BarsOpened | BarsTraded | SessionClosed
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,4 +164,14 @@ class Configured:
     at: int
 
 
-Event = OrderChanged | Refused | BorrowCharged | Configured
+@dataclass(frozen=True, slots=True)
+class Intervened:
+    """Something other than an order changed without the client's doing."""
+
+    act: Act
+    symbol: str
+    at: int
+    amount: Decimal | None = None
+
+
+Event = OrderChanged | Refused | BorrowCharged | Configured | Intervened

@@ -110,7 +110,7 @@ def ended_by_close(state: VenueState) -> list[tuple[Order, OrderEventKind]]:
 
 
 def _fill_if_priced(state: VenueState, order: Order, price: Decimal | None) -> list[OrderChanged]:
-    if price is None:
+    if price is None or order.symbol in state.halted:
         return []
     mark, held = state.marks[order.symbol], state.position_qty(order.symbol)
     sellable = abs(held) if held * order.request.side.sign < 0 else None
@@ -119,6 +119,12 @@ def _fill_if_priced(state: VenueState, order: Order, price: Decimal | None) -> l
         return []
     state.marks[order.symbol] = replace(mark, liquidity=mark.liquidity - qty)
     return [_fill(state, order, qty, price, is_capped=qty == mark.liquidity)]
+
+
+def fill_now(state: VenueState, order: Order, qty: Decimal) -> OrderChanged:
+    """Book an execution of ``qty`` at the last price, whatever the bar's volume."""
+    price = price_at(order, state.marks[order.symbol].price, state.terms.costs_of(order.asset))
+    return _fill(state, order, qty, price or order.request.limit_price or order.reserve_price, is_capped=False)
 
 
 def _fill(state: VenueState, order: Order, qty: Decimal, price: Decimal, *, is_capped: bool) -> OrderChanged:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from trader_sdk.contract.bars import Bar
 from trader_sdk.contract.errors import StorageError
 from trader_sdk.exchange.codec import Command
-from trader_sdk.exchange.events import OrderChanged
-from trader_sdk.exchange.faults import Faults, NoFaults, StreamName
+from trader_sdk.exchange.events import Act, Intervened, OrderChanged
+from trader_sdk.exchange.faults import Faults, Frame, NoFaults, StreamName
 from trader_sdk.exchange.state import VenueState
+from trader_sdk.exchange.stream_messages import bar_message, status_message
 from trader_sdk.exchange.venue import Outcome, Venue
 from trader_sdk.exchange.wire import trade_update_json
 
-Sink = Callable[[dict[str, Any]], None]
+DataSink = Callable[[str, str, Sequence[Frame]], None]
+"""Takes what is sent of one message of market data: its type, its symbol, and the frames that became of it."""
 
 
 class Hub:
@@ -34,14 +36,20 @@ class Hub:
         self, venue: Venue, *, faults: Faults | None = None, on_fatal: Callable[[], None] | None = None
     ) -> None:
         self.venue = venue
-        self.faults: Faults = NoFaults() if faults is None else faults
+        self.faults: Faults = NoFaults()
         self.moved = asyncio.Condition()
         self.speed_seconds = venue.setup.speed_seconds
         self.has_failed = False
         self._on_fatal = on_fatal
-        self._trade_sinks: set[Sink] = set()
-        self._bar_sinks: set[Callable[[Bar], None]] = set()
+        self._trade_sinks: set[Callable[[Frame], None]] = set()
+        self._data_sinks: set[DataSink] = set()
         self._mark_sinks: set[Callable[[str], None]] = set()
+        self.use_faults(faults or NoFaults())
+
+    def use_faults(self, faults: Faults) -> None:
+        """Let ``faults`` strike from now on."""
+        self.faults = faults
+        faults.bind(self.apply)
 
     @property
     def state(self) -> VenueState:
@@ -54,17 +62,20 @@ class Hub:
 
     def advance(self, wake_at: int | None = None) -> Outcome:
         """Move venue time on and tell the streams."""
-        return self._published(lambda: self.venue.advance(wake_at))
+        outcome = self._published(lambda: self.venue.advance(wake_at))
+        if outcome.released:
+            self.faults.bars_released()
+        return outcome
 
-    def listen_trades(self, sink: Sink) -> Callable[[], None]:
+    def listen_trades(self, sink: Callable[[Frame], None]) -> Callable[[], None]:
         """Send every order event to ``sink`` until the returned function is called."""
         self._trade_sinks.add(sink)
         return lambda: self._trade_sinks.discard(sink)
 
-    def listen_bars(self, sink: Callable[[Bar], None]) -> Callable[[], None]:
-        """Send every released bar to ``sink`` until the returned function is called."""
-        self._bar_sinks.add(sink)
-        return lambda: self._bar_sinks.discard(sink)
+    def listen_data(self, sink: DataSink) -> Callable[[], None]:
+        """Send every released bar and every trading halt to ``sink`` until the returned function is called."""
+        self._data_sinks.add(sink)
+        return lambda: self._data_sinks.discard(sink)
 
     def listen_marks(self, sink: Callable[[str], None]) -> Callable[[], None]:
         """Send every symbol whose price moved to ``sink`` until the returned function is called."""
@@ -77,11 +88,14 @@ class Hub:
         for event in outcome.events:
             if isinstance(event, OrderChanged):
                 self._publish_order(event)
+            elif isinstance(event, Intervened) and event.act in (Act.HALT, Act.RESUME):
+                self._publish_data(status_message(event))
         for symbol, mark in self.state.marks.items():
             if marks[symbol].price != mark.price:
-                self._call(self._mark_sinks, symbol)
+                for sink in tuple(self._mark_sinks):
+                    sink(symbol)
         for bar in outcome.released:
-            self._call(self._bar_sinks, bar)
+            self._publish_bar(bar)
         return outcome
 
     def _logged(self, act: Callable[[], Outcome]) -> Outcome:
@@ -102,10 +116,14 @@ class Hub:
         return outcome
 
     def _publish_order(self, event: OrderChanged) -> None:
-        for message in self.faults.stream(StreamName.TRADE_UPDATES, trade_update_json(event)):
-            self._call(self._trade_sinks, message)
+        for frame in self.faults.stream(StreamName.TRADE_UPDATES, trade_update_json(event)):
+            for sink in tuple(self._trade_sinks):
+                sink(frame)
 
-    @staticmethod
-    def _call(sinks: set[Callable[[Any], None]], value: object) -> None:
-        for sink in tuple(sinks):
-            sink(value)
+    def _publish_bar(self, bar: Bar) -> None:
+        self._publish_data(bar_message("b" if self.venue.market.timeframe.is_intraday else "d", bar))
+
+    def _publish_data(self, message: dict[str, Any]) -> None:
+        frames = self.faults.stream(StreamName.MARKET_DATA, message)
+        for sink in tuple(self._data_sinks):
+            sink(message["T"], message["S"], frames)

@@ -33,6 +33,7 @@ class LocalExchange:
         setup: What the run is. None resumes.
         bars: What is replayed, by symbol, all of one timeframe. None resumes.
         sessions: (open, close) of the equity calendar, nanoseconds UTC; asked from ``trader_sdk.data`` when omitted.
+        fault_plan: File that says what goes wrong between venue and clients.
 
     Raises:
         ConfigError: Nothing to resume, or the folder holds another run.
@@ -50,8 +51,10 @@ class LocalExchange:
         bars: Mapping[str, Bars] | None = None,
         *,
         sessions: list[tuple[int, int]] | None = None,
+        fault_plan: Path | None = None,
     ) -> None:
         self.state_dir = state_dir
+        self._fault_plan = fault_plan
         self._process: subprocess.Popen[bytes] | None = None
         self._port = 0
         if setup is None or bars is None:
@@ -116,9 +119,10 @@ class LocalExchange:
 
     def start(self) -> Self:
         """Start the process and wait until it serves."""
+        faults = [] if self._fault_plan is None else ["--fault-plan", str(self._fault_plan)]
         with self.output_path.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own module, no shell
-                [sys.executable, "-m", "trader_sdk.exchange", str(self.state_dir), "--watch-stdin"],
+                [sys.executable, "-m", "trader_sdk.exchange", str(self.state_dir), "--watch-stdin", *faults],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=output,

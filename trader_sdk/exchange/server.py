@@ -25,12 +25,16 @@ from starlette.types import ASGIApp
 from trader_sdk.contract.errors import ConfigError, StorageError
 from trader_sdk.exchange.account_api import account_routes
 from trader_sdk.exchange.config import LOCK_FILE, LOG_FILE, MARKET_FILE, ExchangeSetup
+from trader_sdk.exchange.connections import TrackedProtocol
 from trader_sdk.exchange.control_api import announce, control_routes
 from trader_sdk.exchange.data_api import data_routes
+from trader_sdk.exchange.fault_plan import load_plan
+from trader_sdk.exchange.faults import Faults, NoFaults
 from trader_sdk.exchange.gatekeeper import Gatekeeper, Keys, RateLimit
 from trader_sdk.exchange.hub import Hub
 from trader_sdk.exchange.log import EventLog
 from trader_sdk.exchange.market import Market
+from trader_sdk.exchange.planned_faults import PlannedFaults
 from trader_sdk.exchange.streams import MarketData, TradeUpdates
 from trader_sdk.exchange.trading_api import trading_routes
 from trader_sdk.exchange.venue import Venue
@@ -106,6 +110,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     watch_stdin: bool = False,
+    fault_plan: Path | None = None,
     on_ready: Callable[[str, int], None],
 ) -> int:
     """Serve the exchange of a state folder until it is told to stop.
@@ -115,6 +120,7 @@ def serve(
         host: Address to bind; the keys of the setup guard every surface.
         port: 0 takes a free one.
         watch_stdin: End when standard input does, so that the exchange does not outlive its parent.
+        fault_plan: What goes wrong between venue and clients; nothing when omitted.
         on_ready: Told address and port once the venue serves.
 
     Returns:
@@ -124,18 +130,26 @@ def serve(
         ConfigError: The folder holds no setup, or the address cannot be bound.
         StorageError: Another process serves this folder, or its log is damaged.
     """
+    faults = NoFaults() if fault_plan is None else PlannedFaults(load_plan(fault_plan))
     with _locked(folder):
         setup, market = ExchangeSetup.load(folder), Market.load(folder / MARKET_FILE)
         venue = Venue(setup, market, EventLog(folder / LOG_FILE))
         listener = _bind(host, port)
         try:
-            return _run(venue, listener, watch_stdin=watch_stdin, on_ready=on_ready)
+            return _run(venue, listener, faults, watch_stdin=watch_stdin, on_ready=on_ready)
         finally:
             venue.close()
             listener.close()
 
 
-def _run(venue: Venue, listener: socket.socket, *, watch_stdin: bool, on_ready: Callable[[str, int], None]) -> int:
+def _run(
+    venue: Venue,
+    listener: socket.socket,
+    faults: Faults,
+    *,
+    watch_stdin: bool,
+    on_ready: Callable[[str, int], None],
+) -> int:
     failed: list[int] = []
 
     def stop() -> None:
@@ -146,9 +160,10 @@ def _run(venue: Venue, listener: socket.socket, *, watch_stdin: bool, on_ready: 
         server.should_exit = True
 
     host, port = listener.getsockname()[:2]
-    hub = Hub(venue, on_fatal=fail)
+    hub = Hub(venue, faults=faults, on_fatal=fail)
     config = uvicorn.Config(
         build_app(hub, stop=stop, on_start=lambda: on_ready(host, port)),
+        http=TrackedProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

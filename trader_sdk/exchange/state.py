@@ -68,6 +68,7 @@ class VenueState:
         client_ids: Every client order id ever used, for good.
         last_equity: Equity at the previous session's close.
         equity_history: (time, equity) after each bar.
+        halted: Symbols in which nothing trades; orders are taken and wait.
     """
 
     terms: Terms
@@ -87,6 +88,7 @@ class VenueState:
     marks: dict[str, Mark] = field(default_factory=dict)
     fees_paid: Decimal = ZERO
     equity_history: list[tuple[int, Decimal]] = field(default_factory=list)
+    halted: set[str] = field(default_factory=set)
 
     def tick(self) -> int:
         """Advance venue time by one microsecond and return it; no two events share a time."""
@@ -126,6 +128,7 @@ class VenueState:
                 "positions": {symbol: str(position) for symbol, position in sorted(self.positions.items())},
                 "orders": [str(order) for order in self.orders.values()],
                 "fills": [str(fill) for fill in self.fills],
+                "halted": sorted(self.halted),
                 "marks": {symbol: str(mark) for symbol, mark in sorted(self.marks.items())},
             },
             sort_keys=True,

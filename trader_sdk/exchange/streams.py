@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgpack
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from trader_sdk.contract.bars import Bar
-from trader_sdk.contract.timeframe import NANOSECONDS_PER_SECOND
-from trader_sdk.exchange.data_api import quote_values
-from trader_sdk.exchange.faults import StreamName
+from trader_sdk.exchange.connections import transport_of
+from trader_sdk.exchange.faults import CloseSocket, Frame, Garbage, StreamName, Welcome
 from trader_sdk.exchange.gatekeeper import Keys
 from trader_sdk.exchange.hub import Hub
+from trader_sdk.exchange.stream_messages import price_messages
 
 CHANNELS: Final = (
     "trades",
@@ -32,16 +31,26 @@ CHANNELS: Final = (
 )
 _QUEUE: Final = 20_000
 _AUTH_SECONDS: Final = 10.0
-_CLOSE: Final = None
+_SLOW: Final = CloseSocket(1013)
+_ABNORMAL: Final = 1006
+_CHANNEL_OF: Final = {"b": "bars", "u": "updatedBars", "d": "dailyBars", "s": "statuses"}
 
 
 class Outbox:
     """One connection's queue of frames; a client that does not read is cut off instead of filling memory."""
 
-    def __init__(self, socket: WebSocket, slow: bytes) -> None:
+    def __init__(self, socket: WebSocket, slow: bytes, encode: Callable[[dict[str, Any]], bytes]) -> None:
         self._socket = socket
         self._slow = slow
-        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._encode = encode
+        self._queue: asyncio.Queue[bytes | CloseSocket] = asyncio.Queue()
+
+    def deliver(self, frame: Frame) -> None:
+        """Queue a message, or what a fault made of it."""
+        if isinstance(frame, CloseSocket):
+            self._queue.put_nowait(frame)
+        else:
+            self.put(frame.body if isinstance(frame, Garbage) else self._encode(frame))
 
     def put(self, frame: bytes) -> None:
         """Queue a frame; never waits."""
@@ -49,27 +58,45 @@ class Outbox:
             self._queue.put_nowait(frame)
         elif self._queue.qsize() == _QUEUE:
             self._queue.put_nowait(self._slow)
-            self._queue.put_nowait(_CLOSE)
+            self._queue.put_nowait(_SLOW)
 
     async def drain(self) -> None:
         """Send frames in order until the connection ends."""
-        while (frame := await self._queue.get()) is not _CLOSE:
+        while not isinstance(frame := await self._queue.get(), CloseSocket):
             await self._socket.send_bytes(frame)
-        await self._socket.close(1013)
+        await end(self._socket, frame.code)
 
 
-async def _converse(socket: WebSocket, outbox: Outbox, on_frame: Callable[[bytes], None]) -> None:
+async def end(socket: WebSocket, code: int) -> None:
+    """End a connection; 1006 means without a word, as the wire itself would."""
+    transport = transport_of(socket.scope["client"]) if code == _ABNORMAL else None
+    if transport is None:
+        await socket.close(code)
+    else:
+        transport.abort()
+
+
+async def _end_later(socket: WebSocket, welcome: Welcome) -> None:
+    if welcome.close_after_seconds is None:
+        return
+    await asyncio.sleep(welcome.close_after_seconds)
+    await end(socket, _ABNORMAL)
+
+
+async def _converse(socket: WebSocket, outbox: Outbox, welcome: Welcome, on_frame: Callable[[bytes], None]) -> None:
     """Read until the client leaves, while a task of its own writes."""
     writer = asyncio.create_task(outbox.drain())
+    ender = asyncio.create_task(_end_later(socket, welcome))
     try:
         while True:
             on_frame(await _frame(socket))
     except WebSocketDisconnect:
         pass
     finally:
-        writer.cancel()
-        with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):
-            await writer
+        for task in (writer, ender):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):
+                await task
 
 
 async def _frame(socket: WebSocket) -> bytes:
@@ -90,9 +117,10 @@ class TradeUpdates:
     async def __call__(self, socket: WebSocket) -> None:
         """Serve one connection."""
         await socket.accept()
-        outbox = Outbox(socket, _json({"stream": "error", "data": {"error": "slow client"}}))
+        outbox = Outbox(socket, _json({"stream": "error", "data": {"error": "slow client"}}), _json)
+        welcome = self._hub.faults.welcome(StreamName.TRADE_UPDATES)
         try:
-            if not await self._authenticate(socket):
+            if not await self._authenticate(socket, welcome):
                 await socket.close(1008)
                 return
         except (TimeoutError, WebSocketDisconnect):
@@ -106,19 +134,20 @@ class TradeUpdates:
             streams = [name for name in _streams(request) if name == StreamName.TRADE_UPDATES]
             outbox.put(_json({"stream": "listening", "data": {"streams": streams}}))
             if streams and not leave:
-                leave.append(self._hub.listen_trades(lambda message: outbox.put(_json(message))))
+                leave.append(self._hub.listen_trades(outbox.deliver))
 
         try:
-            await _converse(socket, outbox, on_frame)
+            await _converse(socket, outbox, welcome, on_frame)
         finally:
             for stop in leave:
                 stop()
 
-    async def _authenticate(self, socket: WebSocket) -> bool:
+    async def _authenticate(self, socket: WebSocket, welcome: Welcome) -> bool:
         request = _object(await asyncio.wait_for(_frame(socket), _AUTH_SECONDS))
         data = request.get("data", request)
         pair = (data.get("key_id") or data.get("key"), data.get("secret_key") or data.get("secret"))
         is_known = all(isinstance(part, str) for part in pair) and self._keys.match(*pair)
+        is_known = is_known and welcome.refused is None
         status = "authorized" if is_known else "unauthorized"
         answer = {"stream": "authorization", "data": {"status": status, "action": "authenticate"}}
         await socket.send_bytes(_json(answer))
@@ -137,8 +166,9 @@ class MarketData:
         """Serve one connection."""
         await socket.accept()
         await socket.send_bytes(_pack([{"T": "success", "msg": "connected"}]))
+        welcome = self._hub.faults.welcome(StreamName.MARKET_DATA)
         try:
-            refusal = await self._authenticate(socket)
+            refusal = await self._authenticate(socket) or welcome.refused
             if refusal is not None:
                 await socket.send_bytes(_error(*refusal))
                 await socket.close(1008)
@@ -148,7 +178,7 @@ class MarketData:
             return
         self._connections += 1
         try:
-            await self._serve(socket)
+            await self._serve(socket, welcome)
         finally:
             self._connections -= 1
 
@@ -166,27 +196,26 @@ class MarketData:
             return 406, "connection limit exceeded"
         return None
 
-    async def _serve(self, socket: WebSocket) -> None:
-        outbox = Outbox(socket, _error(407, "slow client"))
+    async def _serve(self, socket: WebSocket, welcome: Welcome) -> None:
+        outbox = Outbox(socket, _error(407, "slow client"), lambda message: _pack([message]))
         subscription = Subscription()
 
-        def send(message: dict[str, Any]) -> None:
-            for spoiled in self._hub.faults.stream(StreamName.MARKET_DATA, message):
-                outbox.put(_pack([spoiled]))
-
-        def on_bar(bar: Bar) -> None:
-            is_daily = not self._hub.venue.market.timeframe.is_intraday
-            if subscription.has("dailyBars" if is_daily else "bars", bar.symbol):
-                send(bar_message("d" if is_daily else "b", bar))
+        def on_data(kind: str, symbol: str, frames: Sequence[Frame]) -> None:
+            if subscription.has(_CHANNEL_OF[kind], symbol):
+                for frame in frames:
+                    outbox.deliver(frame)
 
         def on_mark(symbol: str) -> None:
-            for channel, message in price_messages(self._hub, symbol).items():
+            for channel, message in price_messages(self._hub.state, symbol).items():
                 if subscription.has(channel, symbol):
-                    send(message)
+                    outbox.deliver(message)
 
-        leave = (self._hub.listen_bars(on_bar), self._hub.listen_marks(on_mark))
+        def answer(frame: bytes) -> bytes:
+            return subscription.answer(_unpacked(frame)) if welcome.denied is None else _error(*welcome.denied)
+
+        leave = (self._hub.listen_data(on_data), self._hub.listen_marks(on_mark))
         try:
-            await _converse(socket, outbox, lambda frame: outbox.put(subscription.answer(_unpacked(frame))))
+            await _converse(socket, outbox, welcome, lambda frame: outbox.put(answer(frame)))
         finally:
             for stop in leave:
                 stop()
@@ -219,48 +248,6 @@ class Subscription:
                 symbols.difference_update(wanted)
         state = {channel: sorted(symbols) for channel, symbols in self._symbols.items()}
         return _pack([{"T": "subscription", **state}])
-
-
-def bar_message(kind: str, bar: Bar) -> dict[str, Any]:
-    """Return a bar as the stream sends it; ``kind`` is ``b``, ``u`` or ``d``."""
-    return {
-        "T": kind,
-        "S": bar.symbol,
-        "o": bar.open,
-        "h": bar.high,
-        "l": bar.low,
-        "c": bar.close,
-        "v": bar.volume,
-        "t": msgpack_time(bar.t),
-        "n": None,
-        "vw": None,
-    }
-
-
-def price_messages(hub: Hub, symbol: str) -> dict[str, dict[str, Any]]:
-    """Return a price that moved as a quote and as a trade, by channel."""
-    mark = hub.state.marks[symbol]
-    moment = msgpack_time(mark.at)
-    return {
-        "quotes": {"T": "q", "S": symbol, "t": moment, **quote_values(hub.state, symbol)},
-        "trades": {
-            "T": "t",
-            "S": symbol,
-            "t": moment,
-            "i": 0,
-            "x": "V",
-            "p": float(mark.price),
-            "s": 1.0,
-            "c": ["@"],
-            "z": "C",
-        },
-    }
-
-
-def msgpack_time(at: int) -> msgpack.Timestamp:
-    """Return nanoseconds UTC as msgpack's timestamp extension, which clients insist on."""
-    seconds, nanos = divmod(at, NANOSECONDS_PER_SECOND)
-    return msgpack.Timestamp(seconds, nanos)
 
 
 def _error(code: int, text: str) -> bytes:
