@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from trader_sdk.archive.layout import UNFINISHED_PREFIX
 from trader_sdk.archive.store.durable import storage_errors, sync_folder, write_new
+from trader_sdk.archive.store.faults import no_such_name
 from trader_sdk.contract.errors import ArchiveError
 
 
@@ -92,11 +93,6 @@ def checked_name(name: str) -> PurePosixPath:
     if not name or path.is_absolute() or ".." in path.parts or path.as_posix() != name or "\\" in name or "\0" in name:
         raise ArchiveError("E609", "not a name inside a store", where="name", found=repr(name[:80]))
     return path
-
-
-def no_such_name(where: str, name: str) -> ArchiveError:
-    """Return the error of a name that nothing lies under."""
-    return ArchiveError("E602", "the file is not in the archive", where=f"{where}/{name}", found="nothing")
 
 
 def _make_folders(folder: Path) -> None:

@@ -1,0 +1,330 @@
+"""The audit chain in PostgreSQL: one row a record, written once, in the name of the role that wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from trader_sdk.archive.store.chain import (
+    START,
+    Chain,
+    ChainHead,
+    HeadMovedError,
+    broken,
+    decode_chain,
+    decode_record,
+    encode_record,
+)
+from trader_sdk.archive.store.faults import RefusedError, UnreachableError, brief
+from trader_sdk.contract.documents import AuditKind, AuditRecord, Who
+from trader_sdk.contract.errors import ArchiveError, ConfigError, UsageError
+
+DATABASE_SCHEMA: Final = 1
+_CONNECT_TIMEOUT_SECONDS: Final = 5
+_STATEMENT_TIMEOUT_MS: Final = 30_000
+_LOCK_TIMEOUT_MS: Final = 20_000
+_WRITERS_LOCK: Final = 0x7452_6144_6552  # any number that is ours: one queue of writers a database
+_UNDEFINED_TABLE: Final = "42P01"
+_LOCK_TIMEOUT: Final = "55P03"
+_NO_ANSWER: Final = ("08", "57P")  # connection lost, shutting down, starting up
+_REFUSED_BY_RULE: Final = "23514"
+
+_METADATA: Final = sa.MetaData()
+_AUDIT: Final = sa.Table(
+    "audit",
+    _METADATA,
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("sha256", sa.Text, nullable=False, unique=True),
+    sa.Column("prev", sa.Text, nullable=False, unique=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("record", sa.Text, nullable=False),
+)
+_SCHEMA_VERSION: Final = sa.Table(
+    "archive_schema", _METADATA, sa.Column("version", sa.Integer, primary_key=True, autoincrement=False)
+)
+_GUARDS: Final = (
+    """
+    CREATE OR REPLACE FUNCTION audit_guard() RETURNS trigger LANGUAGE plpgsql AS $$
+    DECLARE continues boolean;
+    BEGIN
+      IF TG_OP <> 'INSERT' THEN
+        RAISE EXCEPTION 'the audit chain is written once' USING ERRCODE = '23514';
+      END IF;
+      IF NEW.who <> session_user OR (NEW.record::jsonb -> 'who' ->> 'name') <> session_user
+         OR (NEW.record::jsonb -> 'who' ->> 'kind') <> 'database' THEN
+        RAISE EXCEPTION 'a record is written in the name of its role' USING ERRCODE = '23514';
+      END IF;
+      EXECUTE format('SELECT %L = 1 OR EXISTS (SELECT FROM %I.%I WHERE seq = %L AND sha256 = %L)',
+                     NEW.seq, TG_TABLE_SCHEMA, TG_TABLE_NAME, NEW.seq - 1, NEW.prev) INTO continues;
+      IF NOT continues THEN
+        RAISE EXCEPTION 'a record continues the one before' USING ERRCODE = '23514';
+      END IF;
+      RETURN NEW;
+    END $$
+    """,
+    "CREATE OR REPLACE TRIGGER audit_rows BEFORE INSERT OR UPDATE OR DELETE ON audit"
+    " FOR EACH ROW EXECUTE FUNCTION audit_guard()",
+    "CREATE OR REPLACE TRIGGER audit_truncate BEFORE TRUNCATE ON audit"
+    " FOR EACH STATEMENT EXECUTE FUNCTION audit_guard()",
+)
+
+
+class PostgresChain:
+    """Rows of ``audit``; each names its predecessor's digest, and nobody changes one.
+
+    Writers queue for one lock and insert the next number, so that nobody starves; a number is a primary key, so that
+    nobody wins twice. A trigger holds what a role may not do: change a row, or write in another's name.
+
+    Args:
+        url: ``postgresql://...`` as libpq understands it; the password may come from ``PGPASSWORD`` or ``~/.pgpass``.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = _checked_url(url)
+
+    @property
+    def where(self) -> str:
+        """Return the URL without its password."""
+        return shown_url(self._url)
+
+    @cached_property
+    def role(self) -> str:
+        """Return the role that the database knows this connection by.
+
+        Raises:
+            UnreachableError: E610.
+        """
+        with self._reading() as connection:
+            return str(connection.scalar(sa.text("SELECT session_user")))
+
+    def read(self, after: ChainHead | None = None) -> Chain:
+        """Return the chain, or what follows a known head, after checking every number, link and digest.
+
+        Raises:
+            ArchiveError: E606 naming the first record that does not hold, or the known head that is gone.
+            UnreachableError: E610.
+        """
+        start = after or START
+        # The known record is asked for with what follows it, so that one answer shows that it is still there.
+        query = sa.select(_AUDIT.c.record).where(_AUDIT.c.seq >= max(start.seq, 1)).order_by(_AUDIT.c.seq)
+        lines = self._texts(query)
+        if start.seq:
+            known = decode_record(lines.pop(0), where=self.where) if lines else None
+            if known is None or (known.seq, known.sha256) != (start.seq, start.sha256):
+                was = f"record {known.seq} {known.sha256}" if known else "nothing"
+                raise broken(self.where, f"record {start.seq} {start.sha256}", was)
+        return decode_chain(lines, where=self.where, after=start)
+
+    def last(self) -> AuditRecord | None:
+        """Return the last committed record, ``None`` for an empty chain."""
+        found = self._texts(sa.select(_AUDIT.c.record).order_by(_AUDIT.c.seq.desc()).limit(1))
+        return decode_record(found[0], where=f"{self.where} last record") if found else None
+
+    def head(self) -> ChainHead:
+        """Return where the chain ends, as :meth:`last`."""
+        record = self.last()
+        return START if record is None else ChainHead(record.seq, record.sha256)
+
+    def append(
+        self,
+        kind: AuditKind,
+        body: Mapping[str, Any],
+        *,
+        who: Who,
+        at: datetime,
+        expected: ChainHead | None = None,
+    ) -> AuditRecord:
+        """Commit one record by inserting the row of its number.
+
+        Raises:
+            HeadMovedError: Another writer committed first; nothing was committed.
+            UnreachableError: E610; the message says where it is not known whether the record was committed.
+        """
+        self._prepare()
+        record: AuditRecord | None = None
+        try:
+            with self._writing() as connection:
+                head = self._head_within(connection)
+                if expected is not None and head != expected:
+                    raise HeadMovedError(self.where, expected, head)
+                record = AuditRecord.make(
+                    seq=head.seq + 1, prev=head.sha256, at=at, kind=kind, who=who, body=dict(body)
+                )
+                if connection.scalar(_insertion(record)) is None:
+                    raise HeadMovedError(self.where, head)
+        except UnreachableError as error:
+            if record is None or not self._is_committed(record, error):
+                raise
+        assert record is not None  # a block that ended without an error has made it
+        return record
+
+    def _head_within(self, connection: sa.Connection) -> ChainHead:
+        query = sa.select(_AUDIT.c.seq, _AUDIT.c.sha256).order_by(_AUDIT.c.seq.desc()).limit(1)
+        row = connection.execute(query).first()
+        return ChainHead(row.seq, row.sha256) if row else START
+
+    def _is_committed(self, record: AuditRecord, why: UnreachableError) -> bool:
+        """Return whether a record whose answer was lost is there."""
+        try:
+            return bool(self._texts(sa.select(_AUDIT.c.record).where(_AUDIT.c.sha256 == record.sha256)))
+        except UnreachableError as error:
+            raise UnreachableError(
+                "the database went away while a record was committed: it is not known whether it was",
+                where=f"{self.where} record {record.seq}",
+                found=why.found,
+                remedy="Look with `trader archive verify` when the database answers; a record that is there counts.",
+            ) from error
+
+    def _texts(self, query: sa.Select[tuple[str]]) -> list[str]:
+        try:
+            with self._reading() as connection:
+                return [str(text) for text in connection.scalars(query)]
+        except _NoTableError:
+            return []
+
+    @cached_property
+    def _engine(self) -> sa.Engine:
+        try:
+            return sa.create_engine(
+                self._url,
+                pool_size=1,
+                max_overflow=8,
+                pool_pre_ping=True,
+                hide_parameters=True,
+                connect_args={
+                    "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
+                    "tcp_user_timeout": _STATEMENT_TIMEOUT_MS,
+                    "application_name": "trader-sdk",
+                },
+            )
+        except ImportError as error:
+            raise ConfigError(
+                "CONFIG",
+                "an archive on PostgreSQL needs psycopg",
+                where=self.where,
+                remedy="pip install 'trader-sdk[store]'",
+            ) from error
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        with self._typed(), self._engine.connect() as connection:
+            _limit(connection)
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        with self._typed(), self._engine.begin() as connection:
+            _limit(connection)
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITERS_LOCK})
+            yield connection
+
+    def _prepare(self) -> None:
+        """Make the tables where there are none; refuse those of a later release."""
+        if self._version() is None:
+            with self._writing() as connection:
+                if not sa.inspect(connection).has_table(_AUDIT.name):
+                    _METADATA.create_all(connection)
+                    for guard in _GUARDS:
+                        connection.execute(sa.text(guard))
+                    connection.execute(sa.insert(_SCHEMA_VERSION).values(version=DATABASE_SCHEMA))
+            self._version()
+
+    def _version(self) -> int | None:
+        try:
+            with self._reading() as connection:
+                version: int | None = connection.scalar(sa.select(sa.func.max(_SCHEMA_VERSION.c.version)))
+        except _NoTableError:
+            return None
+        if version is not None and version > DATABASE_SCHEMA:
+            raise ArchiveError(
+                "E604",
+                "the database is a later release's",
+                where=self.where,
+                expected=f"schema {DATABASE_SCHEMA}",
+                found=f"schema {version}",
+                remedy="Update trader-sdk on this host.",
+            )
+        return version
+
+    @contextmanager
+    def _typed(self) -> Iterator[None]:
+        try:
+            yield
+        except sa.exc.DBAPIError as error:
+            state = getattr(error.orig, "sqlstate", None)
+            if state == _UNDEFINED_TABLE:
+                raise _NoTableError("there is no archive in this database", where=self.where) from error
+            if state == _LOCK_TIMEOUT:
+                raise ArchiveError("E605", "other writers hold the archive", where=self.where) from error
+            found = brief(error.orig or error, self._secrets)
+            if state is None or state.startswith(_NO_ANSWER):
+                raise UnreachableError("the database does not answer", where=self.where, found=found) from error
+            remedy = _REMEDY_OF_STATE.get(state)
+            raise RefusedError("the database refuses", where=self.where, found=found, remedy=remedy) from error
+        except sa.exc.SQLAlchemyError as error:
+            raise RefusedError(
+                "the database cannot be used", where=self.where, found=brief(error, self._secrets)
+            ) from error
+
+    @property
+    def _secrets(self) -> Collection[str]:
+        import os
+
+        return [self._url.password or "", os.environ.get("PGPASSWORD", "")]
+
+
+_REMEDY_OF_STATE: Final = {
+    "42501": "This role may not write: use a role with INSERT on audit, or only read with this one.",
+    "25006": "This connection is read-only: use a role and a server that may write.",
+    _REFUSED_BY_RULE: "The database holds its own rules: write in the role's own name, and never change a record.",
+}
+
+
+class _NoTableError(RefusedError):
+    """The database holds no archive yet."""
+
+
+def shown_url(url: sa.URL) -> str:
+    """Return a URL without what only its owner should see."""
+    query = {name: value for name, value in url.query.items() if name in ("host", "port", "dbname", "options")}
+    shown = url.set(drivername="postgresql", password=None, query=query)
+    return shown.render_as_string(hide_password=True)
+
+
+def _checked_url(url: str) -> sa.URL:
+    try:
+        parsed = sa.engine.make_url(url)
+    except sa.exc.ArgumentError as error:
+        raise UsageError("USAGE", "not a database's URL", where="index", expected="postgresql://...") from error
+    if parsed.drivername not in ("postgresql", "postgres", "postgresql+psycopg"):
+        raise UsageError(
+            "USAGE", "only PostgreSQL is spoken", where="index", expected="postgresql://...", found=parsed.drivername
+        )
+    return parsed.set(drivername="postgresql+psycopg")
+
+
+def _limit(connection: sa.Connection) -> None:
+    # Set in the session and not at connecting: poolers between us and the server refuse start-up options.
+    for name, value in (("statement_timeout", _STATEMENT_TIMEOUT_MS), ("lock_timeout", _LOCK_TIMEOUT_MS)):
+        connection.execute(sa.text("SELECT set_config(:name, :value, true)"), {"name": name, "value": str(value)})
+
+
+def _insertion(record: AuditRecord) -> Any:
+    row = {
+        "seq": record.seq,
+        "sha256": record.sha256,
+        "prev": record.prev,
+        "kind": record.kind.value,
+        "who": record.who.name,
+        "at": record.at,
+        "record": encode_record(record).decode(),
+    }
+    return postgresql.insert(_AUDIT).values(row).on_conflict_do_nothing().returning(_AUDIT.c.seq)
