@@ -353,3 +353,25 @@ def test_save_accepts_a_buffer_from_any_float_type(tmp_path: Path) -> None:
     buffer = io.BytesIO(saved.path.read_bytes())
     assert torch.load(buffer, weights_only=True)["policy_state_dict"]["trunk.0.weight"].dtype is torch.bfloat16
     assert NativeModelWrapper(saved.path, strict_version=True).model_version == "2.7.0"
+
+
+def test_save_says_what_it_needs_where_torch_is_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The save hook of an environment without torch is a typed error, not a missing module."""
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(SdkError) as caught:
+        save(tmp_path / "model.pt", policy={})
+    assert "needs torch" in str(caught.value)
+
+
+def test_save_needs_no_numpy_that_torch_was_built_for(
+    tmp_path: Path, policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Torch releases older than numpy 2 cannot hand arrays over; nothing of save() asks them to."""
+
+    def unavailable(*_: object, **__: object) -> None:
+        raise RuntimeError("Numpy is not available")
+
+    monkeypatch.setattr(torch.Tensor, "numpy", unavailable)
+    monkeypatch.setattr(torch, "from_numpy", unavailable)
+    saved = save(tmp_path / "model.pt", policy=policy, probe_observations=np.zeros((2, 5900), np.float32))
+    assert saved.metadata["model_version"] == "2.7.0"

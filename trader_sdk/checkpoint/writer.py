@@ -85,7 +85,8 @@ def save(
         Path, sha256 and metadata of the written file.
 
     Raises:
-        SdkError: The policy, a field or the version disagrees with the contract; nothing is written.
+        SdkError: The policy, a field or the version disagrees with the contract, or torch is not installed; nothing
+            is written.
         StorageError: The disk refuses; an older file is left as it was.
 
     Source:
@@ -94,6 +95,7 @@ def save(
     Example:
         >>> save("model.pt", policy=policy, optimizer=optimizer, global_step=step)  # doctest: +SKIP
     """
+    _require_torch()
     state = _state(policy)
     metadata = get_checkpoint_metadata(_version(policy, model_version), policy=policy)
     stated = {
@@ -117,6 +119,18 @@ def save(
         **{name: value for name, value in stated.items() if value is not None},
     }
     return _write(Path(path), fields)
+
+
+def _require_torch() -> None:
+    try:
+        import torch  # noqa: F401 - only whether it is there
+    except ImportError as error:
+        raise UsageError(
+            "USAGE",
+            "saving a policy needs torch, which is not installed here",
+            where="save()",
+            remedy="Install it as PyTorch's own page says, or trader-sdk[torch].",
+        ) from error
 
 
 def _version(policy: Any, stated: str | None) -> str:
@@ -260,9 +274,11 @@ def _probe(policy: Any, observations: Any, obs_dim: int) -> dict[str, torch.Tens
             expected=f"(n, {obs_dim})",
             found=rows.shape,
         )
-    logits = _own_logits(policy, torch.from_numpy(rows.copy()))
+    # Not from_numpy(): an older torch is not built for the numpy that this package needs.
+    tensor = torch.frombuffer(bytearray(rows.data), dtype=torch.float32).reshape(rows.shape)
+    logits = _own_logits(policy, tensor.clone())
     best = logits.topk(2, dim=1).values
-    return {"observations": torch.from_numpy(rows.copy()), "logits": logits, "margin": best[:, 0] - best[:, 1]}
+    return {"observations": tensor, "logits": logits, "margin": best[:, 0] - best[:, 1]}
 
 
 def _own_logits(policy: torch.nn.Module, observations: torch.Tensor) -> torch.Tensor:
@@ -317,6 +333,7 @@ def _compare(raw: RawCheckpoint, state: Mapping[str, torch.Tensor]) -> None:
     import torch
 
     for name, tensor in state.items():
-        wide = tensor.float() if tensor.dtype is torch.bfloat16 else tensor
-        if not np.array_equal(raw.tensors[name], wide.numpy()):
+        found = raw.tensors[name]
+        read = torch.frombuffer(bytearray(found.data), dtype=getattr(torch, found.dtype.name))
+        if not torch.equal(read.reshape(tensor.shape), tensor.to(read.dtype)):
             raise CheckpointError("E101", "the file does not read back as it was written", where=name)
