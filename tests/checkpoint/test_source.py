@@ -20,11 +20,12 @@ def _refusal(path: Path) -> CheckpointError:
 
 @pytest.mark.parametrize("size", [1, source._CHUNK - 1, source._CHUNK, 2 * source._CHUNK + 1])
 def test_source_gives_the_bytes_and_their_digest_across_chunk_borders(tmp_path: Path, size: int) -> None:
-    """Hashing in the background feeds every chunk once and in order."""
+    """Every chunk is read and hashed once and in order, and nobody can write to the bytes."""
     content = os.urandom(size)
     (tmp_path / "f").write_bytes(content)
     read = read_source(tmp_path / "f")
     assert bytes(read.data) == content
+    assert read.data.readonly
     assert read.sha256 == f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 

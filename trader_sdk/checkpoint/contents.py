@@ -24,6 +24,10 @@ class Contents(NamedTuple):
 class Storages(Protocol):
     """The storage records of one container, by their key."""
 
+    @property
+    def held(self) -> int:
+        """Return the bytes that an array keeps in memory as long as it shares a record's own."""
+
     def size(self, key: str) -> int | None:
         """Return a record's bytes, None if there is no such record."""
 
@@ -110,20 +114,22 @@ class _TensorReader:
             refs[name] = ref
         # All counted before the first is copied: many views of one small record could fill the memory.
         self._count("policy_state_dict", sum(ref.numel for ref in refs.values()))
-        return {name: self._copy(ref) for name, ref in refs.items()}
+        # A policy that is most of its file keeps the file's bytes; otherwise they would keep an optimizer's in memory.
+        share = 2 * sum(ref.nbytes for ref in refs.values()) >= self._storages.held
+        return {name: self._array(ref, share=share) for name, ref in refs.items()}
 
     def read(self, where: str, ref: TensorRef) -> Array:
         """Return the array of one tensor among the fields."""
         self._count(where, ref.numel)
-        return self._copy(ref)
+        return self._array(ref)
 
     def _count(self, where: str, elements: int) -> None:
         self._left -= elements
         if self._left < 0:
             raise too_large("too many parameters", where=where, expected=f"<= {MAX_PARAMETERS}")
 
-    def _copy(self, ref: TensorRef) -> Array:
-        return materialise(ref, self._storages.read(ref.storage.key))
+    def _array(self, ref: TensorRef, *, share: bool = False) -> Array:
+        return materialise(ref, self._storages.read(ref.storage.key), share=share)
 
     def check(self, where: str, ref: TensorRef) -> TensorRef:
         """Return the reference of a tensor that is not needed, after checking its record's size."""

@@ -23,7 +23,7 @@ class Format(StrEnum):
 _NOT_A_CHECKPOINT = "Point at the checkpoint itself; `trader inspect FILE` says what a file is."
 _OTHER_TORCH = 'Save it again with torch >= 1.6 or trader_sdk.save(); if you trust it, load it with backend="torch".'
 # torch.serialization.MAGIC_NUMBER as a pickle of its own: protocol 2 or 3, or 4 and 5 with their frame.
-_LEGACY_TORCH = re.compile(rb"\x80(?:[\x02\x03]|[\x04\x05](?:\x95.{8})?)\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19\.", re.DOTALL)
+_LEGACY_TORCH = rb"\x80(?:[\x02\x03]|[\x04\x05](?:\x95.{8})?)\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19\."
 _LOOK_ALIKES: tuple[tuple[bytes, str, str], ...] = (
     (
         b"version https://git-lfs",
@@ -50,7 +50,7 @@ def identify(data: memoryview, where: str) -> Format:
     head = bytes(data[:512])
     if head.startswith(b"PK\x03\x04"):
         return Format.TORCH_ZIP
-    if _LEGACY_TORCH.match(head):
+    if re.match(_LEGACY_TORCH, head, re.DOTALL):
         return Format.TORCH_LEGACY
     if len(head) > 8 and head[8:9] == b"{" and 2 <= struct.unpack_from("<Q", head)[0] <= MAX_HEADER_BYTES:
         return Format.SAFETENSORS

@@ -36,10 +36,11 @@ _STORAGES: Final[Mapping[str, str]] = MappingProxyType(
         "torch.BoolStorage": "bool",
     }
 )
-_STORAGE_KEY: Final = re.compile(r"[A-Za-z0-9_]{1,64}\Z")
-_CLASS_LIKE: Final = re.compile(r"(_*[A-Z]\w*)(\._*[A-Z]\w*)*\Z")
+# Patterns are compiled where they are first used: most checkpoints need one of them.
+_STORAGE_KEY: Final = r"[A-Za-z0-9_]{1,64}\Z"
+_CLASS_LIKE: Final = r"(_*[A-Z]\w*)(\._*[A-Z]\w*)*\Z"
 _LIBRARIES: Final = frozenset({"torch", "numpy", "pip", "setuptools", "pkg_resources", "pandas", "joblib", "dill"})
-_KNOWN_VALUES: Final = re.compile(
+_KNOWN_VALUES: Final = (
     r"torch\.(b?float(16|32|64)|u?int(8|16|32|64)|bool|double|half|long|int|float)\Z"
     r"|torch\.nn\.modules\.\w+\.[A-Z]\w*\Z"
     r"|torch\.optim\.\w+\.[A-Z]\w*\Z"
@@ -48,7 +49,7 @@ _KNOWN_VALUES: Final = re.compile(
     r"|(argparse\.Namespace|types\.SimpleNamespace)\Z"
     r"|(builtins|__builtin__)\.(bool|int|float|str|list|dict|tuple|object)\Z"
 )
-_UNSUPPORTED: Final = re.compile(r"torch\._utils\._rebuild_|torch\.(storage\.)?\w*Storage\Z|torch\._tensor\.")
+_UNSUPPORTED: Final = r"torch\._utils\._rebuild_|torch\.(storage\.)?\w*Storage\Z|torch\._tensor\."
 
 
 def class_name(module: str, name: str) -> ClassName:
@@ -61,12 +62,12 @@ def class_name(module: str, name: str) -> ClassName:
     full = f"{module}.{name}"
     if len(full) > MAX_TEXT:
         raise too_large("a name is too long", where="data.pkl", expected=f"<= {MAX_TEXT}", found=len(full))
-    if full in BUILDERS or full in _STORAGES or full in _STRING_CLASSES or _KNOWN_VALUES.match(full):
+    if full in BUILDERS or full in _STORAGES or full in _STRING_CLASSES or re.match(_KNOWN_VALUES, full):
         return ClassName(full)
-    if _UNSUPPORTED.match(full):
+    if re.match(_UNSUPPORTED, full):
         raise unreadable("this reader does not know a tensor layout of torch's", where="data.pkl", found=full[:120])
     root = module.partition(".")[0]
-    if root in sys.stdlib_module_names or root in _LIBRARIES or not _CLASS_LIKE.match(name):
+    if root in sys.stdlib_module_names or root in _LIBRARIES or not re.match(_CLASS_LIKE, name):
         raise unsafe("the pickle asks for code that a checkpoint never needs", where="data.pkl", found=full[:120])
     return ClassName(full)
 
@@ -128,7 +129,7 @@ def storage(reference: object) -> StorageRef:
         raise unreadable("the pickle refers to something outside itself", where="data.pkl", found=brief(reference))
     _, cls, key, location, numel = reference[:5]
     dtype = _STORAGES.get(cls.name) if type(cls) is ClassName else None
-    if dtype is None or type(key) is not str or not _STORAGE_KEY.match(key):
+    if dtype is None or type(key) is not str or not re.match(_STORAGE_KEY, key):
         raise unreadable("a storage is of unknown type or name", where="data.pkl", found=brief(key))
     if type(location) is not str or type(numel) is not int or numel < 0:
         raise unreadable("a storage's length is no count", where=f"data/{key}", found=brief(numel))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
@@ -14,30 +13,37 @@ from trader_sdk.checkpoint.tensors import TensorRef, tensor_ref
 
 Args = tuple[Any, ...]
 
-_DTYPE_CODE: Final = re.compile(r"(f2|f4|f8|[iu][1248]|b1)\Z")
+_DTYPE_CODE: Final = r"(f2|f4|f8|[iu][1248]|b1)\Z"
 
 
-@dataclass(frozen=True, slots=True)
+# Plain classes here and in tensors.py: making a dataclass takes as long as reading a small checkpoint.
 class ClassName:
     """The name of a class or function in the writer's program."""
 
-    name: str
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
 
-@dataclass(slots=True)
 class Foreign:
     """The state of an instance whose class is not ours to build."""
 
-    name: str
-    state: object
+    __slots__ = ("name", "state")
+
+    def __init__(self, name: str, state: object) -> None:
+        self.name = name
+        self.state = state
 
 
-@dataclass(slots=True)
 class Dtype:
     """A numpy element type and its byte order."""
 
-    code: str
-    order: str = "<"
+    __slots__ = ("code", "order")
+
+    def __init__(self, code: str, order: str = "<") -> None:
+        self.code = code
+        self.order = order
 
     def numpy(self) -> np.dtype[Any]:
         """Return it as numpy's own."""
@@ -45,11 +51,13 @@ class Dtype:
         return np.dtype(order + self.code)
 
 
-@dataclass(slots=True)
 class Ndarray:
     """A numpy array between its constructor and its state."""
 
-    value: np.ndarray[Any, np.dtype[Any]] | None = None
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value: np.ndarray[Any, np.dtype[Any]] | None = None
 
 
 def only(args: Args) -> Any:
@@ -202,7 +210,7 @@ def zone(args: Args) -> Foreign:
 def dtype(args: Args) -> Dtype:
     """Return a numpy element type: numbers only, never objects."""
     code = args[0] if args else None
-    if type(code) is not str or not _DTYPE_CODE.match(code):
+    if type(code) is not str or not re.match(_DTYPE_CODE, code):
         raise unreadable("an array is of an unknown element type", where="data.pkl", found=brief(code))
     return Dtype(code)
 

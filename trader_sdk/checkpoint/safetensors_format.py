@@ -43,7 +43,8 @@ def read_safetensors(data: memoryview) -> Contents:
         raise too_large("too many parameters", where="header", expected=f"<= {MAX_PARAMETERS}")
     _require_tiling(refs, len(data) - start)
     tensors = {
-        name: materialise(ref, data[start + begin : start + begin + _size(ref)]) for name, (ref, begin) in refs.items()
+        name: materialise(ref, data[start + begin : start + begin + ref.nbytes], share=True)
+        for name, (ref, begin) in refs.items()
     }
     fields, notes = _fields(stated)
     probe = {
@@ -80,7 +81,7 @@ def _require_tiling(refs: Mapping[str, tuple[TensorRef, int]], size: int) -> Non
     for name, (ref, begin) in sorted(refs.items(), key=lambda item: item[1][1]):
         if begin != at:
             raise unreadable("tensors overlap or leave a gap", where=name, expected=at, found=begin)
-        at += _size(ref)
+        at += ref.nbytes
     if at != size:
         raise unreadable("the tensors do not fill the file", where="header", expected=f"{at} B", found=f"{size} B")
 
@@ -97,13 +98,9 @@ def _tensor(name: str, entry: object) -> tuple[TensorRef, int]:
     strides = [int(np.prod(shape[axis + 1 :], dtype=object)) for axis in range(len(shape))]
     count = int(np.prod(shape, dtype=object))
     ref = tensor_ref(StorageRef(name, dtype, count), 0, tuple(shape), tuple(strides))
-    if offsets[1] - offsets[0] != _size(ref):
-        raise unreadable("a tensor's offsets do not fit its shape", where=name, expected=_size(ref))
+    if offsets[1] - offsets[0] != ref.nbytes:
+        raise unreadable("a tensor's offsets do not fit its shape", where=name, expected=ref.nbytes)
     return ref, offsets[0]
-
-
-def _size(ref: TensorRef) -> int:
-    return ref.numel * {"float64": 8, "float32": 4}.get(ref.storage.dtype, 2)
 
 
 def _fields(stated: object) -> tuple[dict[str, Any], tuple[Finding, ...]]:

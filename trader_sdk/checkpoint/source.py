@@ -6,7 +6,6 @@ import errno
 import hashlib
 import os
 import stat
-import threading
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +14,7 @@ from trader_sdk.checkpoint.faults import too_large, unreadable
 from trader_sdk.checkpoint.limits import MAX_FILE_BYTES, MIB
 from trader_sdk.contract.errors import CheckpointError
 
-_CHUNK = 4 * MIB
+_CHUNK = MIB // 4
 
 
 class Source(NamedTuple):
@@ -23,7 +22,7 @@ class Source(NamedTuple):
 
     Attributes:
         name: The path as the caller wrote it, for messages only: the file is never opened again.
-        data: The bytes, writable by nobody else.
+        data: The bytes, writable by nobody.
         sha256: ``sha256:<hex>`` of the bytes.
     """
 
@@ -113,17 +112,17 @@ def _regular(status: os.stat_result, name: str) -> os.stat_result:
 
 
 def _fill(descriptor: int, size: int, name: str) -> tuple[memoryview, str]:
-    # np.empty leaves the pages untouched, so that the bytes are written once; hashing and reading both release the
-    # interpreter's lock, so one chunk is hashed while the next is read.
+    # np.empty leaves the pages untouched, so that the bytes are written once; a chunk is hashed while the processor's
+    # cache still holds it. Hashing takes most of the time, and a thread for it has nothing to overlap with.
     buffer = np.empty(size, dtype=np.uint8).data
-    hasher = _BackgroundHash()
+    digest = hashlib.sha256()
     for start in range(0, size, _CHUNK):
         chunk = buffer[start : start + _CHUNK]
         _fill_chunk(descriptor, chunk, name)
-        hasher.update(chunk)
+        digest.update(chunk)
     if os.read(descriptor, 1):
         raise unreadable("the file grew while it was read", where=name, expected=size)
-    return buffer, hasher.digest()
+    return buffer.toreadonly(), f"sha256:{digest.hexdigest()}"
 
 
 def _fill_chunk(descriptor: int, chunk: memoryview, name: str) -> None:
@@ -133,28 +132,3 @@ def _fill_chunk(descriptor: int, chunk: memoryview, name: str) -> None:
         if count == 0:
             raise unreadable("the file shrank while it was read", where=name)
         filled += count
-
-
-class _BackgroundHash:
-    """A sha256 that is fed in order, each chunk in a thread of its own."""
-
-    def __init__(self) -> None:
-        self._sha = hashlib.sha256()
-        self._worker: threading.Thread | None = None
-
-    def update(self, chunk: memoryview) -> None:
-        self._wait()
-        if len(chunk) < _CHUNK:
-            self._sha.update(chunk)
-            return
-        self._worker = threading.Thread(target=self._sha.update, args=(chunk,), name="sha256")
-        self._worker.start()
-
-    def digest(self) -> str:
-        self._wait()
-        return f"sha256:{self._sha.hexdigest()}"
-
-    def _wait(self) -> None:
-        if self._worker is not None:
-            self._worker.join()
-            self._worker = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -33,23 +32,27 @@ ITEM_SIZES: Final[Mapping[str, int]] = MappingProxyType(
 FLOATS: Final = frozenset({"float64", "float32", "float16", "bfloat16"})
 
 
-@dataclass(frozen=True, slots=True)
 class StorageRef:
     """A storage record as a pickle names it: key below ``data/``, element type and count."""
 
-    key: str
-    dtype: str
-    numel: int
+    __slots__ = ("dtype", "key", "numel")
+
+    def __init__(self, key: str, dtype: str, numel: int) -> None:
+        self.key = key
+        self.dtype = dtype
+        self.numel = numel
 
 
-@dataclass(frozen=True, slots=True)
 class TensorRef:
     """A strided view of a storage, checked against it but not read."""
 
-    storage: StorageRef
-    offset: int
-    shape: tuple[int, ...]
-    stride: tuple[int, ...]
+    __slots__ = ("offset", "shape", "storage", "stride")
+
+    def __init__(self, storage: StorageRef, offset: int, shape: tuple[int, ...], stride: tuple[int, ...]) -> None:
+        self.storage = storage
+        self.offset = offset
+        self.shape = shape
+        self.stride = stride
 
     @property
     def numel(self) -> int:
@@ -58,6 +61,11 @@ class TensorRef:
         for extent in self.shape:
             count *= extent
         return count
+
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes of the elements as they are stored."""
+        return self.numel * ITEM_SIZES[self.storage.dtype]
 
 
 def tensor_ref(storage: object, offset: object, shape: object, stride: object) -> TensorRef:
@@ -99,8 +107,13 @@ def _check_bounds(ref: TensorRef) -> None:
         raise unreadable("a tensor reaches beyond its storage", where=where, expected=ref.storage.numel, found=last + 1)
 
 
-def materialise(ref: TensorRef, content: memoryview) -> Array:
-    """Copy a view out of its storage record as a contiguous array; bfloat16 is widened to float32.
+def materialise(ref: TensorRef, content: memoryview, *, share: bool = False) -> Array:
+    """Return the contiguous array that a view of a storage record is; bfloat16 is widened to float32.
+
+    Args:
+        ref: The view.
+        content: The record's bytes.
+        share: The array may keep the record's own memory instead of a copy, where it fills at least half of it.
 
     Raises:
         CheckpointError: E101 unless the record is exactly as long as the storage says.
@@ -111,7 +124,8 @@ def materialise(ref: TensorRef, content: memoryview) -> Array:
     view = np.lib.stride_tricks.as_strided(
         stored[ref.offset :], ref.shape, tuple(step * item for step in ref.stride), writeable=False
     )
-    return widen(np.array(view, order="C"), ref.storage.dtype)
+    shared = share and view.flags.c_contiguous and view.flags.aligned and 2 * view.nbytes >= len(content)
+    return widen(view if shared else np.array(view, order="C"), ref.storage.dtype)
 
 
 def check_record_size(storage: StorageRef, size: int) -> None:

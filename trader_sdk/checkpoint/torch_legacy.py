@@ -42,7 +42,7 @@ def read_torch_legacy(data: memoryview, *, optimizer: bool = False) -> Contents:
     """
     pickles = _pickles(data)
     blocks = _blocks(data, pickles.end, _stored_in_order(pickles))
-    return build_contents(pickles.top, _Blocks(blocks), optimizer=optimizer)
+    return build_contents(pickles.top, _Blocks(blocks, len(data)), optimizer=optimizer)
 
 
 def _pickles(data: memoryview) -> _Pickles:
@@ -102,8 +102,9 @@ def _blocks(data: memoryview, at: int, storages: list[StorageRef]) -> dict[str, 
 class _Blocks:
     """Storages as parts of the file."""
 
-    def __init__(self, blocks: Mapping[str, memoryview]) -> None:
+    def __init__(self, blocks: Mapping[str, memoryview], held: int) -> None:
         self._blocks = blocks
+        self.held = held
 
     def size(self, key: str) -> int | None:
         return len(self._blocks[key])

@@ -31,13 +31,21 @@ class _Records:
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
+        # A record is checked once, however many tensors say that they lie in it.
+        self._checked: dict[str, memoryview] = {}
+
+    @property
+    def held(self) -> int:
+        return len(self._archive.data)
 
     def size(self, key: str) -> int | None:
         record = self._archive.records.get(f"data/{key}")
         return None if record is None else record.size
 
     def read(self, key: str) -> memoryview:
-        return self._archive.read(f"data/{key}")
+        if key not in self._checked:
+            self._checked[key] = self._archive.read(f"data/{key}")
+        return self._checked[key]
 
 
 def _pickle_of(archive: Archive) -> bytes:

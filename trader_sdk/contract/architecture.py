@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from trader_sdk.contract.errors import ContractError, Finding, SdkError, VersionError
 
@@ -24,8 +24,7 @@ _VALUE_WORDS: Final = frozenset({"critic", "value", "vf", "v"})
 _NORMALISER: Final = re.compile(r"rms|running_(mean|var)|normali[sz]|obs_(mean|std|var)|num_batches_tracked", re.I)
 
 
-@dataclass(frozen=True, slots=True)
-class LinearNames:
+class LinearNames(NamedTuple):
     """Where one linear layer lies in the state dict (original names), and its shape."""
 
     weight: str
@@ -70,8 +69,7 @@ class _Side(Enum):
     NEUTRAL = "neutral"
 
 
-@dataclass(frozen=True, slots=True)
-class _Layer:
+class _Layer(NamedTuple):
     names: LinearNames
     path: tuple[str, ...]
     side: _Side

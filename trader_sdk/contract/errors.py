@@ -6,7 +6,6 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
 from typing import Any, ClassVar, Final, NamedTuple
 
 from trader_sdk.contract.package_data import package_text
@@ -42,13 +41,10 @@ class ErrorKind(NamedTuple):
 class _Table(Mapping[str, ErrorKind]):
     """The rows of ``errors.toml``, each parsed when it is first asked for: most processes ask for one or two."""
 
-    def __init__(self) -> None:
+    def __init__(self, text: str) -> None:
+        _, *tables = text.split("\n[")
+        self._rows = {code: row for code, _, row in (table.partition("]\n") for table in tables)}
         self._kinds: dict[str, ErrorKind] = {}
-
-    @cached_property
-    def _rows(self) -> dict[str, str]:
-        _, *tables = package_text("errors.toml").split("\n[")
-        return {code: row for code, _, row in (table.partition("]\n") for table in tables)}
 
     def __getitem__(self, code: str) -> ErrorKind:
         if code not in self._kinds:
@@ -66,7 +62,7 @@ def _kind(code: str, row: Mapping[str, Any]) -> ErrorKind:
     return ErrorKind(code, row["slug"], row["family"], Severity(row["class"]), row["exit"], row["remedy"])
 
 
-ERROR_TABLE: Final[Mapping[str, ErrorKind]] = _Table()
+ERROR_TABLE: Final[Mapping[str, ErrorKind]] = _Table(package_text("errors.toml"))
 
 
 @dataclass(frozen=True, slots=True)
