@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from trader_sdk.archive.layout import AUDIT_FILE
 from trader_sdk.archive.store.chain import GENESIS as GENESIS
-from trader_sdk.archive.store.chain import START, HeadMovedError, broken, decode_chain, decode_record, head_of
+from trader_sdk.archive.store.chain import (
+    START,
+    HeadMovedError,
+    broken,
+    check_link,
+    decode_chain,
+    decode_record,
+    head_of,
+)
 from trader_sdk.archive.store.chain import Chain as Chain
 from trader_sdk.archive.store.chain import ChainHead as ChainHead
 from trader_sdk.archive.store.chain import encode_record as encode_record
@@ -110,6 +118,25 @@ class AuditLog:
                 os.truncate(self.path, self.path.stat().st_size - torn)
             self._commit(AuditKind.REPAIR, {"what": "torn audit line removed", "bytes": torn}, who, at)
         return self._commit(kind, body, who, at)
+
+    def extend(self, records: Sequence[AuditRecord]) -> None:
+        """Copy records that were committed elsewhere; those that are here already are skipped.
+
+        Raises:
+            ArchiveError: E606 if they do not continue what is here.
+            StorageError: The disk refused.
+        """
+        with storage_errors(self.path):
+            lines, torn = _last_lines(self.path, 1)
+            if torn:
+                os.truncate(self.path, self.path.stat().st_size - torn)
+        head = head_of(decode_record(lines[0], where=f"{self.where} last line")) if lines else START
+        new = [record for record in records if record.seq > head.seq]
+        if not new:
+            return
+        check_link(new[0], head, where=self.where)
+        with storage_errors(self.path):
+            _append_durably(self.path, b"".join(encode_record(record) + b"\n" for record in new))
 
     def _commit(self, kind: AuditKind, body: Mapping[str, Any], who: Who, at: datetime) -> AuditRecord:
         head = self.head()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from trader_sdk.archive.layout import UNFINISHED_PREFIX
 from trader_sdk.contract.errors import ArchiveError, StorageError
 
 _CHUNK_BYTES: Final = 1 << 20
@@ -80,3 +82,15 @@ def sync_folder(path: Path) -> None:
 def remove_folder(path: Path) -> None:
     """Remove what an unfinished write left; a folder that cannot be removed is reported by ``verify``."""
     shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def unfinished_folder(parent: Path) -> Iterator[Path]:
+    """Give a new folder under a name that no reader looks at; gone afterwards unless it was renamed away."""
+    folder = parent / f"{UNFINISHED_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
+    try:
+        with storage_errors(folder):
+            folder.mkdir()
+            yield folder
+    finally:
+        remove_folder(folder)

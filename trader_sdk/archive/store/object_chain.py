@@ -61,7 +61,7 @@ class ObjectChain:
         if start.seq:
             self._check_known(start)
         lines: list[bytes] = []
-        while (line := self._get(start.seq + len(lines) + 1)) is not None:
+        while (line := self._next(start.seq + len(lines))) is not None:
             lines.append(line)
             lines.extend(self._listed_after(start.seq + len(lines)))
         return decode_chain(lines, where=self.where, after=start)
@@ -146,6 +146,20 @@ class ObjectChain:
         if found is None or head_of(found) != head:
             was = found.sha256 if found is not None else "nothing"
             raise broken(self.where, f"record {head.seq} {head.sha256}", was)
+
+    def _next(self, seq: int) -> bytes | None:
+        """Return the record behind ``seq``, None at the chain's end.
+
+        Raises:
+            ArchiveError: E606 where it is gone and later ones are there.
+        """
+        line = self._get(seq + 1)
+        later = next(iter(self._store.list(AUDIT_PREFIX, after=name_of(seq))), None) if line is None else None
+        # It may have been written between the two questions.
+        line = self._get(seq + 1) if later is not None else line
+        if line is None and later is not None:
+            raise broken(self.where, f"record {seq + 1}", f"nothing, and {later} behind it")
+        return line
 
     def _listed_after(self, seq: int) -> Iterator[bytes]:
         """Yield the records behind ``seq`` that the store lists, as far as their numbers have no hole."""
