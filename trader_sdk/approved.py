@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from trader_sdk.archive.eligibility import HOUSE_ONLY, Approval, Eligibility, Terms, eligibility
+from trader_sdk.archive.location import Place
 from trader_sdk.archive.pointers import CHAMPION, checked_follow, followed, resolve
-from trader_sdk.archive.reader import ArchiveReader, JudgedModel, deployed_subject, subject_path
+from trader_sdk.archive.reader import ArchiveReader, JudgedModel, deployed_subject
 from trader_sdk.archive.signatures import signature_findings
 from trader_sdk.archive.slots import SlotKey, VerdictRef
+from trader_sdk.archive.store.faults import UnreachableError
 from trader_sdk.contract.compatibility import Mode, enforce, stale_findings
 from trader_sdk.contract.documents import DeploymentTier, TradingMode
 from trader_sdk.contract.errors import ArchiveError, CheckpointError, Finding, SdkError, error_for
@@ -48,7 +50,7 @@ class ApprovedModel(NativeModelWrapper):
 
 
 def load_approved(
-    archive: Path | str,
+    archive: Path | str | Place,
     symbol: str,
     timeframe: str = "1Day",
     *,
@@ -63,7 +65,7 @@ def load_approved(
     """Load the model that a slot's pointer names, if it is approved, accepted, unchanged and compatible.
 
     Args:
-        archive: The archive's folder; nothing is written to it.
+        archive: The archive's folder, its name in ``trader.toml`` or its URL; nothing is written to it.
         symbol: As it was trained, or an alias ``models:/AAPL/1Day@champion`` that also gives the next two.
         timeframe: The slot's timeframe.
         strict_version: Refuse POLICY findings too.
@@ -90,24 +92,24 @@ def load_approved(
         <DeploymentTier.PAPER: 'PAPER'>
     """
     key, follow = resolve(symbol, timeframe, follow)
-    reader = ArchiveReader(archive)
     terms = Terms.of(mode, accept_policies, at)
+    reader = _opened(archive, terms)
     door = _Door(reader, terms, strict_version, require_signature, max_model_age)
     rows: list[DeployRow] = []
     for row in door.rows(key, follow):
         if row.model is not None:
             return row.model
         rows.append(row)
-    raise _refusal(reader.root, key, follow, rows)
+    raise _refusal(reader.place.where, key, follow, rows)
 
 
 def load_approved_universe(
-    archive: Path | str, symbols: Iterable[str], timeframe: str = "1Day", **options: Any
+    archive: Path | str | Place, symbols: Iterable[str], timeframe: str = "1Day", **options: Any
 ) -> dict[str, ApprovedModel | SdkError]:
     """Load the models of many symbols; a refusal is a value, so that one fool does not stop the rest.
 
     Args:
-        archive: The archive's folder.
+        archive: As for :func:`load_approved`.
         symbols: As they were trained.
         timeframe: One for all.
         **options: Further arguments of :func:`load_approved`.
@@ -125,7 +127,7 @@ def load_approved_universe(
 
 
 def deployable(
-    archive: Path | str,
+    archive: Path | str | Place,
     *,
     symbols: Iterable[str] | None = None,
     timeframe: str | None = None,
@@ -140,7 +142,7 @@ def deployable(
     """Return the gate table: for each slot what would trade, and what was passed over and why.
 
     Args:
-        archive: The archive's folder; nothing is written to it.
+        archive: The archive's folder, its name in ``trader.toml`` or its URL; nothing is written to it.
         symbols: Only these; a symbol without any verdict gets a row that says so. Every slot when omitted.
         timeframe: Only this one; all when omitted.
         mode, accept_policies, strict_version, follow, require_signature, max_model_age, at: As for
@@ -152,8 +154,8 @@ def deployable(
     Raises:
         ArchiveError: E608 or E606 about the archive as a whole; about models it is a row, never an error.
     """
-    reader = ArchiveReader(archive)
     terms = Terms.of(mode, accept_policies, at)
+    reader = _opened(archive, terms)
     door = _Door(reader, terms, strict_version, require_signature, max_model_age)
     wanted = None if symbols is None else list(dict.fromkeys(symbols))
     keys = sorted({ref.slot for ref in reader.state.verdicts.values()})
@@ -189,6 +191,8 @@ class _Door:
     def _is_eligible(self, ref: VerdictRef) -> bool:
         try:
             return self._eligibility(self.reader.judged(ref)).refusal is None
+        except UnreachableError:
+            raise  # an older model must not take the place of one that cannot be looked at
         except ArchiveError:
             return False
 
@@ -201,11 +205,12 @@ class _Door:
 
     def _notes(self, model: NativeModelWrapper, judged: JudgedModel, allowed: Eligibility) -> list[Finding]:
         verdict = judged.verdict
-        signatures = signature_findings(self.reader.root, verdict, allowed.override, self.signers)
+        notes = [*_offline_findings(self.reader.place)]
+        notes += signature_findings(self.reader.root, verdict, allowed.override, self.signers)
         if self.max_model_age is None:
-            return [*signatures]
+            return notes
         end = model.metadata.get("data_end") or (verdict.data.end if verdict.data else None)
-        return [*signatures, *stale_findings(end, self.terms.at, self.max_model_age)]
+        return [*notes, *stale_findings(end, self.terms.at, self.max_model_age)]
 
     def _try(self, ref: VerdictRef) -> DeployRow:
         try:
@@ -253,10 +258,29 @@ class _Door:
         )
 
 
+def _opened(archive: Path | str | Place, terms: Terms) -> ArchiveReader:
+    reader = ArchiveReader(archive)
+    offline = reader.place.offline
+    if offline is not None and terms.mode is TradingMode.LIVE:
+        raise UnreachableError(
+            "real money needs the archive itself: what was recalled since cannot be seen in a copy",
+            where=reader.place.where,
+            found=offline.reason,
+        )
+    return reader
+
+
+def _offline_findings(place: Place) -> Iterator[Finding]:
+    if place.offline is not None:
+        since = place.offline.since.isoformat(timespec="seconds")
+        found = f"seen last on {since}, up to record {place.offline.head.seq}; nothing after it is known here"
+        yield Finding("W612", place.where, "an archive that answers", found)
+
+
 def _read(judged: JudgedModel, strict_version: bool) -> ApprovedModel:
     verdict = judged.verdict
     subject = deployed_subject(verdict)
-    path = subject_path(judged.folder, subject)
+    path = judged.path_of(subject)
     try:
         model = ApprovedModel(path, strict_version, expected_sha256=f"sha256:{subject.sha256}", symbol=verdict.symbol)
     except CheckpointError as error:
@@ -276,7 +300,7 @@ def _read(judged: JudgedModel, strict_version: bool) -> ApprovedModel:
     return model
 
 
-def _refusal(root: Path, key: SlotKey, follow: str, rows: Sequence[DeployRow]) -> SdkError:
+def _refusal(where: str, key: SlotKey, follow: str, rows: Sequence[DeployRow]) -> SdkError:
     findings = [row.refusal for row in rows if row.refusal is not None]
     first = rows[0]
     if first.error is not None:
@@ -287,7 +311,7 @@ def _refusal(root: Path, key: SlotKey, follow: str, rows: Sequence[DeployRow]) -
     return error_for(
         code,
         f"no deployable model: {looked_at}",
-        where=f"{root} {key}@{follow}",
+        where=f"{where} {key}@{follow}",
         findings=findings,
         remedy=first.refusal.remedy if first.refusal is not None and code == first.refusal.code else None,
     )

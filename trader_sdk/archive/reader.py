@@ -9,9 +9,11 @@ from pathlib import Path
 
 from trader_sdk.archive.codec import digest_of
 from trader_sdk.archive.layout import ASSESSMENTS_FILE, AUDIT_FILE, MODELS_FOLDER, run_folder
+from trader_sdk.archive.location import Place, locate
 from trader_sdk.archive.policy import ModelGatingConfig, hash_of_values
-from trader_sdk.archive.slots import ArchiveState, VerdictRef, fold
-from trader_sdk.archive.store.audit import AuditLog, Chain
+from trader_sdk.archive.slots import ArchiveState, VerdictRef
+from trader_sdk.archive.store.audit import AuditLog, Chain, ChainHead
+from trader_sdk.archive.verified import verified_state
 from trader_sdk.contract.documents import Assessments, Subject, Verdict, parse_document
 from trader_sdk.contract.errors import ArchiveError, ConfigError
 
@@ -31,12 +33,23 @@ class JudgedModel:
         policy: The policy, its hash checked.
         policy_name: What the policy called itself.
         folder: The run's folder.
+        place: Where the archive lies.
     """
 
     verdict: Verdict
     policy: ModelGatingConfig
     policy_name: str
     folder: Path
+    place: Place
+
+    def path_of(self, subject: Subject) -> Path:
+        """Return where a subject's file lies on this host, brought here where it lies elsewhere.
+
+        Raises:
+            ArchiveError: E602 where a shared archive lacks it or gives other bytes, E610 where it does not answer.
+        """
+        path = subject_path(self.folder, subject)
+        return self.place.fetch(path.relative_to(self.place.root).as_posix(), subject.sha256)
 
     @property
     def policy_text(self) -> str:
@@ -48,23 +61,28 @@ class ArchiveReader:
     """One look at an archive: everything is as it was when the chain was read.
 
     Args:
-        root: The archive's folder.
+        archive: The archive's folder, its name in ``trader.toml``, its URL, or its place.
 
     Raises:
-        ArchiveError: E608 where there is no archive, E606 where the chain does not hold.
+        ArchiveError: E608 where there is no archive, E606 where the chain does not hold, E610 where a shared archive
+            does not answer.
     """
 
-    def __init__(self, root: Path | str) -> None:
-        self.root = Path(root)
+    def __init__(self, archive: Path | str | Place) -> None:
+        self.place = locate(archive)
+        self.place.refresh()
+        self.root = self.place.root
         if not (self.root / AUDIT_FILE).is_file():
             what = "the archive is empty" if self.root.is_dir() else "there is no archive here"
-            raise ArchiveError("E608", what, where=str(self.root), expected=f"a folder with {AUDIT_FILE}")
-        self.chain: Chain = AuditLog(self.root).read()
+            raise ArchiveError("E608", what, where=self.place.where, expected=f"a folder with {AUDIT_FILE}")
+        verified = verified_state(AuditLog(self.root))
+        self.head: ChainHead = verified.head
+        self.state: ArchiveState = verified.state
 
     @cached_property
-    def state(self) -> ArchiveState:
-        """Return what the chain says."""
-        return fold(self.chain.records)
+    def chain(self) -> Chain:
+        """Return the whole chain, every record of it checked again."""
+        return AuditLog(self.root).read()
 
     def judged(self, ref: VerdictRef) -> JudgedModel:
         """Return a verdict's document after checking it against the chain.
@@ -73,7 +91,7 @@ class ArchiveReader:
             ArchiveError: E602 where the document is missing, damaged or not the one that was committed.
         """
         folder = run_folder(self.root, ref.run)
-        path = folder / ASSESSMENTS_FILE
+        path = self.place.fetch(f"{ref.run}/{ASSESSMENTS_FILE}", self.state.runs[ref.run].files[ASSESSMENTS_FILE])
         try:
             document = parse_document(Assessments, path.read_bytes(), where=str(path))
         except (OSError, ArchiveError) as error:
@@ -88,7 +106,7 @@ class ArchiveReader:
                 expected=ref.digest,
                 found=found,
             )
-        return JudgedModel(verdict, _policy_of(document, verdict, path), document.policy.name, folder)
+        return JudgedModel(verdict, _policy_of(document, verdict, path), document.policy.name, folder, self.place)
 
 
 def deployed_subject(verdict: Verdict) -> Subject:
