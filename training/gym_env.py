@@ -1,10 +1,11 @@
-"""The environment behind Gymnasium's vector API, for other people's trainers: full observations, same numbers."""
+"""The environment behind Gymnasium's two APIs, for other people's trainers: full observations, same numbers."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from gymnasium import Env
 from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
@@ -59,3 +60,39 @@ class TradingVectorEnv(VectorEnv[Any, Any, Any]):
                 last[index] = rows[index]
             infos = {"final_obs": last, "_final_obs": ended}
         return self.envs.gather(self.envs.observe()), result.rewards, result.terminated, result.truncated, infos
+
+
+class TradingEnv(Env[Floats32, np.int64]):
+    """One sleeve on one bar behind Gymnasium's plain API; an ended episode waits for :meth:`reset`.
+
+    Args:
+        envs: Environments whose ``num_envs`` is 1.
+
+    Raises:
+        UsageError: There are more than one.
+    """
+
+    def __init__(self, envs: TradingEnvs) -> None:
+        if envs.num_envs != 1:
+            raise UsageError("USAGE", "one environment is wanted", where="num_envs", expected=1, found=envs.num_envs)
+        self._vector = TradingVectorEnv(envs)
+        self.observation_space = self._vector.single_observation_space
+        self.action_space = self._vector.single_action_space
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Floats32, dict[str, Any]]:
+        """Start an episode; a seed restarts the generator.
+
+        Raises:
+            UsageError: Options were given: there are none.
+        """
+        super().reset(seed=seed)
+        obs, infos = self._vector.reset(seed=seed, options=options)
+        return obs[0], infos
+
+    def step(self, action: np.int64) -> tuple[Floats32, float, bool, bool, dict[str, Any]]:
+        """Trade ``action`` at the next open, and see the next close."""
+        obs, rewards, terminated, truncated, infos = self._vector.step(np.array([action], dtype=np.int64))
+        last = infos["final_obs"][0] if infos else obs[0]
+        return last, float(rewards[0]), bool(terminated[0]), bool(truncated[0]), {}

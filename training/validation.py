@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from torch import nn
 
 from trader_sdk.archive.blocks import equal_windows
 from trader_sdk.archive.metrics import HouseMetrics, house_metrics
@@ -76,9 +75,8 @@ class Validator:
 
 def dense_policy(network: ActorCritic) -> DensePolicy:
     """Return the network as the engine runs it after deployment: a copy of the policy's weights, float32 on the CPU."""
-    layers = [layer for layer in network.trunk if isinstance(layer, nn.Linear)]
     weights = tuple(
-        (layer.weight.detach().cpu().numpy().copy(), layer.bias.detach().cpu().numpy().copy())
-        for layer in [*layers, network.actor_head]
+        (weight.detach().cpu().numpy().copy(), bias.detach().cpu().numpy().copy())
+        for weight, bias in network.policy_layers()
     )
     return DensePolicy(weights, network.activation)

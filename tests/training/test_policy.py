@@ -45,10 +45,50 @@ def test_actor_equals_the_network_it_was_made_from(make_envs: EnvMaker) -> None:
     envs = make_envs()
     network = ActorCritic(envs.spec, (16, 8), "tanh", seed=1)
     seen = envs.observe()
-    logits, values = Actor(network, windows_of(envs), envs.envs_per_bar).evaluate(seen.rows, seen.account)
+    actor = Actor(network, windows_of(envs), envs.envs_per_bar, envs.num_bars)
+    logits, values = actor.evaluate(seen.rows, seen.account)
     expected = network(torch.from_numpy(envs.gather(seen)))
     assert torch.allclose(logits, expected[0], atol=1e-5)
     assert np.allclose(values, expected[1].detach().numpy(), atol=1e-5)
+
+
+def test_actor_gives_the_same_whether_or_not_it_computed_a_run_ahead(make_envs: EnvMaker) -> None:
+    """Over episodes that end and start anew, bars computed in runs equal bars computed one at a time."""
+    envs = make_envs(episode_bars=10)
+    network = ActorCritic(envs.spec, (16, 8), "tanh", seed=1)
+    windows = windows_of(envs)
+    ahead, alone = (Actor(network, windows, envs.envs_per_bar, envs.num_bars) for _ in range(2))
+    rng = np.random.default_rng(3)
+    for left in range(40, 0, -1):
+        seen = envs.observe()
+        expected = alone.evaluate(seen.rows, seen.account)
+        logits, values = ahead.evaluate(seen.rows, seen.account, ahead=left)
+        assert torch.allclose(logits, expected[0], atol=1e-5)
+        assert np.allclose(values, expected[1], atol=1e-5)
+        envs.step(rng.integers(0, envs.spec.n_actions, envs.num_envs))
+
+
+def test_first_layer_is_a_plain_linear_layer_outside() -> None:
+    """Its state is what the contract describes, and a plain weight comes back as it went in, or is refused by shape."""
+    network = ActorCritic(MODEL_SPECS["2.7.0"], (16, 8), "tanh", seed=1)
+    state = network.state_dict()
+    assert {name: tuple(value.shape) for name, value in state.items()} == {
+        "trunk.0.weight": (16, 5900),
+        "trunk.0.bias": (16,),
+        "trunk.2.weight": (8, 16),
+        "trunk.2.bias": (8,),
+        "actor_head.weight": (7, 8),
+        "actor_head.bias": (7,),
+        "critic_head.weight": (1, 8),
+        "critic_head.bias": (1,),
+    }
+    other = ActorCritic(MODEL_SPECS["2.7.0"], (16, 8), "tanh", seed=2)
+    other.load_state_dict(state)
+    assert all(torch.equal(value, state[name]) for name, value in other.state_dict().items())
+    with pytest.raises(RuntimeError, match=r"trunk\.0\.weight is \(16, 10\)"):
+        other.load_state_dict({**state, "trunk.0.weight": torch.zeros(16, 10)})
+    with pytest.raises(RuntimeError, match=r"Missing key.*trunk\.0\.bias"):
+        other.load_state_dict({name: value for name, value in state.items() if name != "trunk.0.bias"})
 
 
 def test_rollout_stores_indices_and_not_observations(make_envs: EnvMaker) -> None:
