@@ -65,7 +65,7 @@ def read_pins(path: str | os.PathLike[str]) -> tuple[Pin, ...]:
 
 
 def read_recalls(path: str | os.PathLike[str]) -> tuple[Recall, ...]:
-    """Read a recalls file; pass the result to ``check_compatibility`` or ``check_file``.
+    """Read a recalls file; pass the result to ``check_compatibility`` or ``load_approved``.
 
     Args:
         path: TOML with ``[[recall]]`` tables: ``sha256`` or ``version`` or both, ``who`` and ``why``. A recall has no

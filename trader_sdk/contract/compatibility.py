@@ -12,6 +12,9 @@ from packaging.version import InvalidVersion, Version
 
 from trader_sdk.contract.detect import Detection, VersionSource, detect_version_from_checkpoint
 from trader_sdk.contract.errors import ConfigError, Finding, Severity, error_for
+from trader_sdk.contract.pins import Pin as Pin
+from trader_sdk.contract.pins import Recall as Recall
+from trader_sdk.contract.pins import asserted_schema, pin_conflicts, pinned, pins_in_force, recall_findings
 from trader_sdk.contract.ranges import admits, read_specifier
 from trader_sdk.contract.spec import CURRENT_TRADER_VERSION, MODEL_SPECS, ModelSpec, trader_row
 
@@ -29,29 +32,6 @@ class Mode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Pin:
-    """What a person asserts about one file, named by its sha256 (hex)."""
-
-    sha256: str
-    version: str | None = None
-    activation: str | None = None
-    feature_schema: str | None = None
-    who: str = ""
-    why: str = ""
-    until: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Recall:
-    """A file (sha256 hex) or a model version that must not run any more."""
-
-    sha256: str | None = None
-    version: str | None = None
-    who: str = ""
-    why: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class CompatReport:
     """Every check of one model against one trader.
 
@@ -62,6 +42,7 @@ class CompatReport:
         source: How the version was found.
         activation: The activation that will be used, None if it has to be assumed.
         findings: All findings, in the order of the checks.
+        asserted_schema: ``sha256:<hex>`` of the features that a pin asserts; None where no pin does.
     """
 
     model_version: str
@@ -70,6 +51,7 @@ class CompatReport:
     source: VersionSource
     activation: str | None
     findings: tuple[Finding, ...]
+    asserted_schema: str | None = None
 
     def refusals(self, mode: Mode) -> tuple[Finding, ...]:
         """Return the findings that refuse in ``mode``."""
@@ -131,17 +113,25 @@ def check_compatibility(
     trader_version = _parse_trader(trader)
     if max_model_age is not None and at is None:
         raise ConfigError("CONFIG", "max_model_age needs the time of the check", where="at")
-    pinned = _apply_pins(detection, [pin for pin in pins if _holds(pin, sha256, at)])
+    held = pins_in_force(pins, sha256, at)
+    known = pinned(detection, held)
     findings = [
-        *_settled(pinned.findings, pinned, forward_compat),
-        *_range_findings(pinned, trader_version),
-        *_recall_findings(pinned, sha256, recalls),
-        *_feature_findings(pinned),
-        *_activation_findings(pinned),
-        *_age_findings(pinned, at, max_model_age),
+        *_settled(known.findings, known, forward_compat),
+        *pin_conflicts(detection, held, _stated_schema(detection) if held else None),
+        *_range_findings(known, trader_version),
+        *recall_findings(known, sha256, recalls),
+        *_feature_findings(known, held),
+        *_activation_findings(known),
+        *_age_findings(known, at, max_model_age),
     ]
     return CompatReport(
-        pinned.version, trader, pinned.spec, pinned.source, pinned.activation, tuple(dict.fromkeys(findings))
+        known.version,
+        trader,
+        known.spec,
+        known.source,
+        known.activation,
+        tuple(dict.fromkeys(findings)),
+        asserted_schema(held),
     )
 
 
@@ -198,26 +188,6 @@ def _parse_trader(text: str) -> Version:
         raise ConfigError(
             "CONFIG", "malformed trader version", where="trader_version", found=f"{text!r:.40}"
         ) from error
-
-
-def _holds(pin: Pin, sha256: str | None, at: datetime | None) -> bool:
-    alive = pin.until is None or (at is not None and at < pin.until)
-    return sha256 is not None and pin.sha256.removeprefix("sha256:") == sha256.removeprefix("sha256:") and alive
-
-
-def _apply_pins(detection: Detection, pins: Sequence[Pin]) -> Detection:
-    for pin in pins:
-        if pin.version is not None and detection.ambiguous and pin.version in detection.candidates:
-            detection = replace(
-                detection,
-                version=pin.version,
-                spec=MODEL_SPECS[pin.version],
-                candidates=(pin.version,),
-                source=VersionSource.PIN,
-            )
-        if pin.activation is not None and detection.activation is None:
-            detection = replace(detection, activation=pin.activation)
-    return detection
 
 
 def _settled(findings: Sequence[Finding], detection: Detection, forward_compat: ForwardCompat | None) -> list[Finding]:
@@ -285,29 +255,17 @@ def _intersection(ranges: Mapping[str, str]) -> SpecifierSet:
     return first
 
 
-def _recall_findings(detection: Detection, sha256: str | None, recalls: Sequence[Recall]) -> list[Finding]:
-    # A stamped copy is other bytes with the same weights: what was recalled stays recalled.
-    lineage = detection.metadata.fields.get("lineage", {})
-    ancestors = (sha256, lineage.get("stamped_from"), *_texts(lineage.get("stamped_earlier")))
-    digests = {str(one).removeprefix("sha256:") for one in ancestors if one is not None}
-    return [
-        Finding(
-            "E505", where=recall.sha256 or f"model {recall.version}", actual=f"recalled by {recall.who}: {recall.why}"
-        )
-        for recall in recalls
-        if (recall.sha256 is not None and recall.sha256.removeprefix("sha256:") in digests)
-        or (recall.version is not None and recall.version in detection.candidates)
-    ]
+def _stated_schema(detection: Detection) -> str | None:
+    from trader_sdk.contract.canonical import sha256_of
+
+    document = detection.metadata.fields.get("feature_schema")
+    return sha256_of(document) if document is not None else detection.metadata.text("feature_schema_sha256")
 
 
-def _texts(value: object) -> tuple[str, ...]:
-    return tuple(map(str, value)) if isinstance(value, list | tuple) else ()
-
-
-def _feature_findings(detection: Detection) -> list[Finding]:
+def _feature_findings(detection: Detection, pins: Sequence[Pin]) -> list[Finding]:
     fields = detection.metadata.fields
     findings = []
-    if "feature_schema" not in fields:
+    if "feature_schema" not in fields and asserted_schema(pins) is None:
         findings.append(Finding("W305", where="feature_schema"))
     for name in ("feature_schema", "constants"):
         stated, value = fields.get(f"{name}_sha256"), fields.get(name)
