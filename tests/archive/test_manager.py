@@ -485,12 +485,12 @@ def test_run_is_committed_although_its_index_could_not_be_written(
 ) -> None:
     """The index is behind; the truth is not."""
     archived(0)
-    from trader_sdk.archive import index
+    from trader_sdk.archive.index import listing
 
     def refuse(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(index, "replace_derived", refuse)
+    monkeypatch.setattr(listing, "replace_derived", refuse)
     run = archived(1)
     monkeypatch.undo()
     assert manager.get_approved_models(run.timestamp) == ["AAPL_1Day"]

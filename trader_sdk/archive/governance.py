@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from trader_sdk.archive.reader import ArchiveReader
-from trader_sdk.archive.slots import ArchiveState, SlotKey, VerdictRef, fold
+from trader_sdk.archive.slots import ArchiveState, SlotKey, VerdictRef
 from trader_sdk.archive.store.audit import AuditLog
 from trader_sdk.archive.store.lock import DEFAULT_TIMEOUT_SECONDS, writer_lock
 from trader_sdk.contract.documents import (
     AuditKind,
-    AuditRecord,
     Champion,
     DeploymentTier,
     GateClass,
@@ -234,11 +233,13 @@ def override_in_force(state: ArchiveState, verdict_id: str, at: datetime) -> Ove
 def _commit(
     archive: Path | str, kind: AuditKind, decide: Callable[[ArchiveState], Mapping[str, Any]], decider: Decider
 ) -> ArchiveState:
+    from trader_sdk.archive.index.listing import keep_index
+
     root = ArchiveReader(archive).root
     with writer_lock(root, decider.timeout_seconds):
-        records: list[AuditRecord] = list(ArchiveReader(root).chain.records)
-        body = decide(fold(records))
+        body = decide(ArchiveReader(root).state)
         AuditLog(root).append(kind, body, who=decider.identity(), at=decider.time())
+        keep_index(root, AuditLog(root))
         return ArchiveReader(root).state
 
 

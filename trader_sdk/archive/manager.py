@@ -127,15 +127,14 @@ class TrainingArchiveManager:
         state = ArchiveReader(self.root).state
         if timestamp not in state.runs:
             raise ArchiveError("E609", "no such run in this archive", where="timestamp", found=timestamp)
-        refs = [ref for ref in state.verdicts.values() if ref.run == timestamp]
+        refs = state.verdicts_in(timestamp)
         return sorted(model_key(*ref.slot) for ref in refs if ref.gate_class is GateClass.APPROVED)
 
     def get_symbol_history(self, symbol: str) -> list[HistoryEntry]:
         """Return a symbol's verdicts at every timeframe, newest last."""
         return [
             HistoryEntry(ref.run, ref.id, ref.version_id, ref.slot.timeframe, ref.gate_class, ref.at)
-            for ref in ArchiveReader(self.root).state.verdicts.values()
-            if ref.slot.symbol == symbol
+            for ref in ArchiveReader(self.root).state.history(symbol)
         ]
 
 

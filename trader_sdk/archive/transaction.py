@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trader_sdk.archive.artefacts import store_or_refuse
 from trader_sdk.archive.assess import build_verdict, choose_checkpoint, circumstances_of
@@ -27,9 +27,10 @@ from trader_sdk.archive.layout import (
 )
 from trader_sdk.archive.policy import ModelGatingConfig
 from trader_sdk.archive.reader import ArchiveReader
-from trader_sdk.archive.slots import ArchiveState, SlotKey, fold
-from trader_sdk.archive.store.audit import AuditLog, ChainHead
+from trader_sdk.archive.slots import ArchiveState, SlotKey
+from trader_sdk.archive.store.audit import AuditLog
 from trader_sdk.archive.store.durable import remove_folder, storage_errors, sync_folder, write_new
+from trader_sdk.archive.verified import verified_state
 from trader_sdk.contract.documents import (
     Assessments,
     AuditKind,
@@ -41,10 +42,6 @@ from trader_sdk.contract.documents import (
     Verdict,
     Who,
 )
-from trader_sdk.contract.errors import ArchiveError, StorageError
-
-if TYPE_CHECKING:
-    from trader_sdk.archive.index import SqliteIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +68,8 @@ class RunWriter:
             text: The summary's own bytes, stored as they came.
             base: Folder that its paths are relative to.
         """
-        index, state = fresh_index(self.root), fold(AuditLog(self.root).read().records)
+        # Verified on the chain: a derived index must not decide how much evidence is asked for.
+        state = verified_state(AuditLog(self.root)).state
         timestamp = self._free_timestamp()
         with _unfinished_folder(self.root) as folder:
             models = folder / MODELS_FOLDER
@@ -81,8 +79,10 @@ class RunWriter:
             files |= self._write_documents(folder, summary, verdicts)
             sync_folder(models)
             sync_folder(folder)
-            record = self._commit(folder, timestamp, verdicts, files)
-        _extend(index, self.root, record)
+            self._commit(folder, timestamp, verdicts, files)
+        from trader_sdk.archive.index.listing import keep_index
+
+        keep_index(self.root, AuditLog(self.root))
         return timestamp, verdicts
 
     def _free_timestamp(self) -> str:
@@ -95,7 +95,6 @@ class RunWriter:
         slot = SlotKey(model.symbol, model.timeframe)
         choice = choose_checkpoint(model, base, self.policy)
         artefacts = store_or_refuse(choice.path, folder, slot)
-        # Counted on the chain: a derived index must not decide how much evidence is asked for.
         earlier = state.trials(slot, model.data.digest if model.data else None)
         return build_verdict(
             model,
@@ -129,7 +128,7 @@ class RunWriter:
         reader = ArchiveReader(self.root)
         found = {}
         for verdict in verdicts:
-            refs = reader.state.verdicts_of(SlotKey(verdict.symbol, verdict.timeframe))
+            refs = reader.state.verdicts_of(SlotKey(verdict.symbol, verdict.timeframe), limit=1)
             if refs:
                 found[verdict.id] = reader.judged(refs[0]).verdict
         return found
@@ -166,28 +165,6 @@ _COUNTS: Mapping[str, GateClass] = {
 def count_of(verdicts: Sequence[Verdict], gate_class: GateClass) -> int:
     """Return how many verdicts are of a class."""
     return sum(verdict.class_ is gate_class for verdict in verdicts)
-
-
-def fresh_index(root: Path) -> SqliteIndex:
-    """Return the index, rebuilt from the chain where it does not reach the chain's end."""
-    from trader_sdk.archive.index import SqliteIndex
-
-    index, head = SqliteIndex(root), AuditLog(root).head()
-    if index.head() != head:
-        index.rebuild(fold(AuditLog(root).read().records), head)
-    return index
-
-
-def _extend(index: SqliteIndex, root: Path, record: AuditRecord) -> None:
-    from trader_sdk.archive.index import write_index_json
-
-    added = fold([record])
-    try:
-        index.add(next(iter(added.runs.values())), added.verdicts.values(), ChainHead(record.seq, record.sha256))
-        write_index_json(root, index.runs())
-    except (ArchiveError, StorageError, OSError):
-        # The run is committed; the next writer sees that the index lags behind the chain and rebuilds it.
-        return
 
 
 @contextmanager

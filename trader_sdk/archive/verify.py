@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 
 from trader_sdk.archive.assess import rejudge
-from trader_sdk.archive.layout import DATABASE_FILE, INDEX_FILE, UNFINISHED_PREFIX, is_run_timestamp
+from trader_sdk.archive.layout import UNFINISHED_PREFIX, is_run_timestamp
 from trader_sdk.archive.reader import ArchiveReader, subject_path
-from trader_sdk.archive.slots import RunRef, VerdictRef
-from trader_sdk.archive.store.audit import ChainHead
+from trader_sdk.archive.slots import FoldedState, RunRef, VerdictRef, fold
+from trader_sdk.archive.store.audit import AuditLog, ChainHead
 from trader_sdk.archive.store.durable import storage_errors
 from trader_sdk.archive.store.lock import DEFAULT_TIMEOUT_SECONDS, writer_lock
-from trader_sdk.contract.canonical import read_json_strict
-from trader_sdk.contract.documents import Subject, Verdict
+from trader_sdk.contract.documents import AuditRecord, Subject, Verdict
 from trader_sdk.contract.errors import ArchiveError, Finding
 
 
@@ -27,6 +27,7 @@ class Kind(StrEnum):
     LEFTOVER = "leftover"
     TORN_LINE = "torn_line"
     INDEX_LAGS = "index_lags"
+    CLOCK_WENT_BACK = "clock_went_back"
     TRAINING_ELSEWHERE = "training_elsewhere"
 
 
@@ -83,10 +84,12 @@ def verify(archive: Path | str, *, expected_head: str | None = None) -> Verifica
             expected=expected_head,
             found=reader.chain.head.sha256,
         )
-    state = reader.state
+    # Everything again from the chain's first record, whatever this host has verified before.
+    state = fold(reader.chain.records)
     faults = [finding for run in state.runs.values() for finding in _run_faults(reader.root, run)]
     faults += [finding for ref in state.verdicts.values() for finding in _verdict_faults(reader, ref)]
-    return Verification(reader.chain.head, len(state.runs), len(state.verdicts), tuple(faults), tuple(_remarks(reader)))
+    remarks = tuple(_remarks(reader, state))
+    return Verification(reader.chain.head, len(state.runs), len(state.verdicts), tuple(faults), remarks)
 
 
 def rebuild_index(archive: Path | str, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> int:
@@ -95,15 +98,11 @@ def rebuild_index(archive: Path | str, *, timeout_seconds: float = DEFAULT_TIMEO
     Raises:
         ArchiveError: E608 without an archive, E606 where the chain does not hold, E605 if the lock is held.
     """
-    from trader_sdk.archive.index import SqliteIndex, write_index_json
+    from trader_sdk.archive.index.listing import rebuild
 
     root = ArchiveReader(archive).root
     with writer_lock(root, timeout_seconds), storage_errors(root):
-        reader = ArchiveReader(root)
-        index = SqliteIndex(root)
-        index.rebuild(reader.state, reader.chain.head)
-        write_index_json(root, index.runs())
-    return len(reader.state.runs)
+        return rebuild(root, AuditLog(root))
 
 
 def _run_faults(root: Path, run: RunRef) -> Iterator[Finding]:
@@ -134,21 +133,31 @@ def _may_lie_elsewhere(subject: Subject, verdict: Verdict) -> bool:
     return subject.role == "training" and any(other.role != "training" for other in verdict.subjects)
 
 
-def _remarks(reader: ArchiveReader) -> Iterator[Remark]:
-    yield from _elsewhere(reader)
+def _remarks(reader: ArchiveReader, state: FoldedState) -> Iterator[Remark]:
+    yield from _elsewhere(reader, state)
+    yield from _clock_remarks(reader.chain.records)
     if reader.chain.torn_bytes:
         yield Remark(Kind.TORN_LINE, f"{reader.chain.torn_bytes} bytes of an audit line that was never committed")
     for folder in sorted(path for path in reader.root.iterdir() if path.is_dir()):
         if folder.name.startswith(UNFINISHED_PREFIX):
             yield Remark(Kind.LEFTOVER, f"{folder.name}: left by a writer that died; the next one removes it")
-        elif is_run_timestamp(folder.name) and folder.name not in reader.state.runs:
+        elif is_run_timestamp(folder.name) and folder.name not in state.runs:
             yield Remark(Kind.ORPHAN, f"{folder.name}: a run that was never committed; it is ignored")
-    if not _index_agrees(reader):
-        yield Remark(Kind.INDEX_LAGS, f"{INDEX_FILE} or {DATABASE_FILE} is not what the chain says; rebuild it")
+    from trader_sdk.archive.index.listing import disagreements
+
+    for name in disagreements(reader.root, reader.chain, state):
+        yield Remark(Kind.INDEX_LAGS, f"{name} is not what the chain says; rebuild it")
 
 
-def _elsewhere(reader: ArchiveReader) -> Iterator[Remark]:
-    for ref in reader.state.verdicts.values():
+def _clock_remarks(records: Sequence[AuditRecord]) -> Iterator[Remark]:
+    for before, record in pairwise(records):
+        if record.at < before.at:
+            what = f"record {record.seq} says an earlier time than the one before; their order on the chain counts"
+            yield Remark(Kind.CLOCK_WENT_BACK, what)
+
+
+def _elsewhere(reader: ArchiveReader, state: FoldedState) -> Iterator[Remark]:
+    for ref in state.verdicts.values():
         try:
             judged = reader.judged(ref)
         except ArchiveError:
@@ -158,15 +167,6 @@ def _elsewhere(reader: ArchiveReader) -> Iterator[Remark]:
                 yield Remark(
                     Kind.TRAINING_ELSEWHERE, f"{ref.id}: training checkpoint {subject.sha256[:8]} is not kept here"
                 )
-
-
-def _index_agrees(reader: ArchiveReader) -> bool:
-    try:
-        document = read_json_strict((reader.root / INDEX_FILE).read_bytes(), where=INDEX_FILE)
-    except (OSError, ArchiveError):
-        return False
-    listed = [entry.get("timestamp") for entry in document.get("runs", [])] if isinstance(document, dict) else None
-    return listed == list(reader.state.runs)
 
 
 def _digest(path: Path) -> str | None:

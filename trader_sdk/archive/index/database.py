@@ -1,0 +1,166 @@
+"""Where an index lies: a SQLite file or a PostgreSQL database, its transactions, and its errors as typed ones."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, cast
+
+import sqlalchemy as sa
+
+from trader_sdk.archive.index.statements import Driver, Session
+from trader_sdk.contract.errors import ArchiveError, SdkError, StorageError, UsageError
+
+DEFAULT_BUSY_SECONDS: Final = 5.0
+_CONNECT_SECONDS: Final = 10
+_SIDE_FILES: Final = ("", "-wal", "-shm", "-journal")
+_BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_REFUSED: Final = frozenset(
+    {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY}
+)
+WRITERS_LOCK: Final = 7_240_119
+"""Number of the lock that writers of a PostgreSQL index hold for a transaction; any that nobody else uses."""
+_BEGIN_WRITING: Final = {"sqlite": "BEGIN IMMEDIATE", "postgresql": f"SELECT pg_advisory_xact_lock({WRITERS_LOCK})"}
+_BEGIN_READING: Final = {
+    "sqlite": "BEGIN",
+    "postgresql": "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",
+}
+
+
+class Database:
+    """One SQLite file or PostgreSQL database.
+
+    Args:
+        location: A file, or ``postgresql://user@host/name``; a password belongs into the environment or ``~/.pgpass``.
+        busy_seconds: Wait for another process that holds a SQLite file's lock.
+
+    Raises:
+        UsageError: Another kind of database.
+    """
+
+    def __init__(self, location: Path | str, *, busy_seconds: float = DEFAULT_BUSY_SECONDS) -> None:
+        self.file = None if _is_url(location) else Path(location)
+        url = sa.make_url(str(location)) if self.file is None else sa.URL.create("sqlite", database=str(self.file))
+        if url.get_backend_name() not in _BEGIN_WRITING:
+            legal = "a file or postgresql://"
+            raise UsageError("USAGE", "unknown kind of index", where="index", expected=legal, found=url.drivername)
+        self.where = str(self.file) if self.file else url.render_as_string(hide_password=True)
+        self._engine = _sqlite_engine(url, busy_seconds) if self.file else _postgresql_engine(url)
+
+    @property
+    def exists(self) -> bool:
+        """Return whether there is anything to connect to."""
+        return self.file is None or self.file.exists()
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Session]:
+        """Give a session inside a transaction that ends with the block; one writer at a time.
+
+        Raises:
+            ArchiveError: E604 for a damaged index, E605 where another process holds it.
+            StorageError: The disk or the server refuses.
+        """
+        with self.typed_errors(), self.connected() as connection:
+            yield from self._transaction(connection)
+
+    def _transaction(self, connection: sa.Connection) -> Iterator[Session]:
+        session = self.session_of(connection)
+        session.driver.execute(_BEGIN_WRITING[connection.dialect.name])
+        try:
+            yield session
+        except BaseException:
+            session.driver.rollback()
+            raise
+        session.driver.commit()
+
+    def reading(self) -> tuple[sa.Connection, Session]:
+        """Return a connection to close, and a session that sees one moment until then."""
+        with self.typed_errors():
+            connection = self._engine.connect()
+            session = self.session_of(connection)
+            session.driver.execute(_BEGIN_READING[connection.dialect.name])
+        return connection, session
+
+    def session_of(self, connection: sa.Connection) -> Session:
+        """Return a session on a connection, in whatever transaction that is."""
+        return Session(cast(Driver, connection.connection.driver_connection), connection.dialect)
+
+    @contextlib.contextmanager
+    def connected(self) -> Iterator[sa.Connection]:
+        """Give a connection of SQLAlchemy."""
+        with self._engine.connect() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def typed_errors(self) -> Iterator[None]:
+        """Turn a driver's errors into typed ones."""
+        try:
+            yield
+        except sa.exc.DBAPIError as error:
+            raise self._typed(error.orig or error) from error
+        except self._engine.dialect.loaded_dbapi.Error as error:
+            raise self._typed(error) from error
+
+    def _typed(self, error: BaseException) -> SdkError:
+        if self.file is None:
+            return _postgresql_error(error, self.where)
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        if code in _BUSY:
+            return ArchiveError("E605", "another process holds the index", where=self.where, found=error)
+        if code in _REFUSED:
+            return StorageError("STORAGE", "the index cannot be written", where=self.where, found=error)
+        return ArchiveError("E604", "the index cannot be used", where=self.where, found=error)
+
+    def remove(self) -> None:
+        """Remove a SQLite file with what SQLite keeps beside it.
+
+        Raises:
+            StorageError: The disk refuses.
+        """
+        self.close()
+        if self.file is None:
+            return
+        try:
+            for suffix in _SIDE_FILES:
+                self.file.with_name(self.file.name + suffix).unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError("STORAGE", "the index cannot be removed", where=self.where, found=error) from error
+
+    def close(self) -> None:
+        """Close what is connected."""
+        self._engine.dispose()
+
+
+def _is_url(location: Path | str) -> bool:
+    return isinstance(location, str) and "://" in location
+
+
+def _sqlite_engine(url: sa.URL, busy_seconds: float) -> sa.Engine:
+    arguments = {"timeout": busy_seconds, "check_same_thread": False, "isolation_level": None}
+    engine = sa.create_engine(url, connect_args=arguments)
+    sa.event.listen(engine, "connect", _use_wal)
+    # The driver begins no transaction by itself, so that it cannot end one before a table is made.
+    sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    return engine
+
+
+def _postgresql_engine(url: sa.URL) -> sa.Engine:
+    arguments = {"connect_timeout": _CONNECT_SECONDS}
+    return sa.create_engine(url.set(drivername="postgresql+psycopg"), connect_args=arguments)
+
+
+def _use_wal(connection: Any, _record: object) -> None:
+    # NORMAL is enough: the index is derived, and a lost commit is seen and made good from the chain.
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _postgresql_error(error: BaseException, where: str) -> SdkError:
+    from psycopg import errors
+
+    if isinstance(error, errors.OperationalError | errors.InterfaceError):
+        remedy = "Start the database, or correct its address; nothing is lost, the next command goes on from there."
+        return StorageError("STORAGE", "the database does not answer", where=where, found=error, remedy=remedy)
+    return ArchiveError("E604", "the index cannot be used", where=where, found=error)
