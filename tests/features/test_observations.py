@@ -1,6 +1,7 @@
 """Providers and the observation builder: what is observed, and what is refused."""
 
 from collections.abc import Callable
+from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
@@ -19,8 +20,10 @@ from trader_sdk.features import (
     load_provider,
     market_features,
 )
+from trader_sdk.model import NativeModelWrapper
 
 SchemaOf = Callable[..., FeatureSchema]
+GOLDEN = Path(__file__).parents[2] / "compat" / "golden" / "2.7.0" / "checkpoint.pt"
 
 
 @pytest.fixture
@@ -186,6 +189,40 @@ def test_a_pin_may_assert_the_features_of_a_file_that_states_none(daily: Bars, s
     assert builder.schema == schema
     with pytest.raises(ContractError):
         ObservationBuilder.for_model(model_of(), features=lambda: Ohlcv53Provider(schema), asserted_sha256="sha256:00")
+
+
+def test_asserted_features_of_ours_need_no_provider_to_be_named(daily: Bars, schema_of: SchemaOf) -> None:
+    """The digest tells which of this package's own schemas is meant; another's digest tells nothing."""
+    schema = schema_of(daily)
+    assert ObservationBuilder.for_model(model_of(), asserted_sha256=schema.sha256).schema == schema
+    named = model_of(timeframe=schema.timeframe, feed=schema.feed)
+    assert ObservationBuilder.for_model(named, asserted_sha256=schema.sha256).schema == schema
+    with pytest.raises(ContractError, match="E309"):
+        ObservationBuilder.for_model(model_of(), asserted_sha256="sha256:" + "0" * 64)
+
+
+def test_asserted_features_never_replace_stated_ones(daily: Bars, schema_of: SchemaOf) -> None:
+    """A person's word completes a file; against the file's own it is a conflict, E304."""
+    schema = schema_of(daily)
+    model = model_of(feature_schema=schema.document())
+    assert ObservationBuilder.for_model(model, asserted_sha256=schema.sha256).schema == schema
+    with pytest.raises(ContractError, match="E304"):
+        ObservationBuilder.for_model(model, features=lambda: Ohlcv53Provider(schema), asserted_sha256="sha256:00")
+
+
+def test_pin_of_a_loaded_model_reaches_its_observations(tmp_path: Path, daily: Bars, schema_of: SchemaOf) -> None:
+    """From trader-pins.toml to the builder: without the pin E309, with it the asserted features."""
+    schema = schema_of(daily)
+    bare = NativeModelWrapper(GOLDEN)
+    with pytest.raises(ContractError, match="E309"):
+        ObservationBuilder.for_model(bare)
+    pins = tmp_path / "trader-pins.toml"
+    said = f'sha256 = "{bare.sha256}"\nfeature_schema = "{schema.sha256}"\nwho = "ann"\nwhy = "her own run"\n'
+    pins.write_text(f"[[pin]]\n{said}", "utf-8")
+    assert ObservationBuilder.for_model(NativeModelWrapper(GOLDEN, pins=pins)).schema == schema
+    pins.write_text(f"[[pin]]\n{said}until = 2020-01-01\n", "utf-8")
+    with pytest.raises(ContractError, match="E309"):
+        ObservationBuilder.for_model(NativeModelWrapper(GOLDEN, pins=pins))
 
 
 def test_features_of_another_width_than_the_model_are_refused(daily: Bars, schema_of: SchemaOf) -> None:

@@ -19,7 +19,7 @@ from trader_sdk.features.provider import (
     ProviderFactory,
     is_own_schema,
 )
-from trader_sdk.features.schema import FeatureSchema, schema_from
+from trader_sdk.features.schema import FeatureSchema, own_schema_of, schema_from
 
 Rows = NDArray[np.float32]
 
@@ -62,12 +62,14 @@ class ObservationBuilder:
             model: A loaded model.
             features: Makes the provider; None: this package's own, if the model's schema is one of its own. Called
                 with ``constants=...`` where the checkpoint holds constants, else without arguments.
-            asserted_sha256: A schema digest that a pin asserts for a file that states none.
+            asserted_sha256: A schema digest that a person asserts for a file that states none; a pin that the model
+                was loaded with needs no repeating here.
 
         Raises:
-            ContractError: E309 if the model states no features, or others than the provider's.
+            ContractError: E304 if the file states other features than are asserted; E309 if nobody states any, or
+                others than the provider's.
         """
-        stated = asserted_sha256 or stated_schema_sha256(model)
+        stated = _settled(stated_schema_sha256(model), asserted_sha256 or _pinned(model), model)
         provider = _own_provider(model, stated) if features is None else _made(features, model)
         if stated is None or provider.schema.sha256 != stated:
             raise _not_proven(model, stated, provider.schema.sha256, features)
@@ -118,12 +120,28 @@ def stated_schema_sha256(model: Model) -> str | None:
     return str(stated) if stated else None
 
 
+def _pinned(model: Model) -> str | None:
+    report = getattr(model, "report", None)
+    return None if report is None else report.asserted_schema
+
+
+def _settled(stated: str | None, asserted: str | None, model: Model) -> str | None:
+    if stated is not None and asserted not in (None, stated):
+        raise ContractError(
+            "E304", "the file states other features", where=f"model {model.sha256}", expected=asserted, found=stated
+        )
+    return stated or asserted
+
+
 def _own_provider(model: Model, stated: str | None) -> Ohlcv53Provider:
-    document = metadata_fields(model).get("feature_schema")
-    if not isinstance(document, Mapping):
-        raise _not_proven(model, stated, None, None)
-    schema = schema_from(document)
-    if not is_own_schema(schema):
+    fields = metadata_fields(model)
+    document = fields.get("feature_schema")
+    if isinstance(document, Mapping):
+        schema: FeatureSchema | None = schema_from(document)
+    else:
+        named = {name: str(fields[name]) for name in ("timeframe", "feed", "adjustment") if fields.get(name)}
+        schema = None if stated is None else own_schema_of(stated, model.model_spec.feature_sets, named)
+    if schema is None or not is_own_schema(schema):
         raise _not_proven(model, stated, None, None)
     return Ohlcv53Provider(schema)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import product
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -17,6 +18,9 @@ from trader_sdk.features.columns import FEATURE_SETS, MEMORY
 
 WINDOW: Final = 100
 """Bars of one observation."""
+_FEEDS: Final = ("sip", "iex", "delayed_sip", "otc", "vendored", "simulated")
+_ADJUSTMENTS: Final = ("raw", "split", "dividend", "all")
+
 REQUIRED_HISTORY: Final = WINDOW + MEMORY
 """Bars that one observation of ours needs."""
 
@@ -137,6 +141,25 @@ def build_schema(
     return schema_of_sets(
         MODEL_SPECS[model_version].feature_sets, timeframe, calendar=calendar, feed=feed, adjustment=adjustment
     )
+
+
+def own_schema_of(digest: str, feature_sets: Sequence[str], stated: Mapping[str, str]) -> FeatureSchema | None:
+    """Return the schema of this package's own columns that has a digest, None if none has.
+
+    Args:
+        digest: ``sha256:<hex>`` that a person asserts for a file without a schema.
+        feature_sets: Of the model.
+        stated: What the file says of ``timeframe``, ``feed`` or ``adjustment``; the rest is tried.
+    """
+    if any(name not in FEATURE_SETS for name in feature_sets):
+        return None
+    choices = {"timeframe": tuple(Timeframe), "calendar": tuple(CALENDARS), "feed": _FEEDS, "adjustment": _ADJUSTMENTS}
+    tried = product(*((stated[name],) if name in stated else values for name, values in choices.items()))
+    for timeframe, calendar, feed, adjustment in tried:
+        schema = schema_of_sets(feature_sets, timeframe, calendar=calendar, feed=feed, adjustment=adjustment)
+        if schema.sha256 == digest:
+            return schema
+    return None
 
 
 def schema_of_sets(
