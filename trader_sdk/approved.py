@@ -21,7 +21,7 @@ from trader_sdk.contract.errors import ArchiveError, CheckpointError, Finding, S
 from trader_sdk.contract.timeframe import parse_timeframe
 from trader_sdk.deploy_row import DeployRow as DeployRow
 from trader_sdk.deploy_row import empty_row, finding_of, row_of
-from trader_sdk.model import NativeModelWrapper
+from trader_sdk.model import LoadOptions, NativeModelWrapper
 from trader_sdk.signing import PublicKey
 from trader_sdk.warnings_shown import warn_once
 
@@ -40,13 +40,18 @@ class ApprovedModel(NativeModelWrapper):
         """Return why it may trade."""
         return self._approval
 
+    @property
+    def mapped(self) -> bool:
+        """Return whether the weights are the artefact's own pages, shared between processes."""
+        return self._loaded.raw.mapped
+
     def _admit(self, approval: Approval, findings: Sequence[Finding], mode: Mode) -> None:
         report = self._loaded.report.with_findings(*findings)
         enforce(report, mode)
         # Nobody else has seen the loaded value yet; a copy of it would lose the policy's digest, computed above.
         object.__setattr__(self._loaded, "report", report)
         object.__setattr__(self, "_approval", approval)
-        warn_once(self._loaded.raw.path, self.sha256, findings)
+        warn_once(self._loaded.raw.path, self.sha256, report.findings)
 
 
 def load_approved(
@@ -61,6 +66,7 @@ def load_approved(
     require_signature: Collection[PublicKey] | None = None,
     max_model_age: timedelta | None = None,
     at: datetime | None = None,
+    mapped: bool = False,
 ) -> ApprovedModel:
     """Load the model that a slot's pointer names, if it is approved, accepted, unchanged and compatible.
 
@@ -76,6 +82,8 @@ def load_approved(
             no signature is required, and an unsigned model has the note W105.
         max_model_age: Older models, and those that do not say when their data ended, have the finding W706.
         at: Moment at which an override must be in force, and of the model's age; now when omitted.
+        mapped: Share the artefact's pages with every process that maps it instead of copying its weights; see
+            :func:`~trader_sdk.checkpoint.mapped.map_own_artefact` for what that gives up.
 
     Returns:
         The model, a :class:`~trader_sdk.model.NativeModelWrapper` with ``.approval``.
@@ -94,7 +102,7 @@ def load_approved(
     key, follow = resolve(symbol, timeframe, follow)
     terms = Terms.of(mode, accept_policies, at)
     reader = _opened(archive, terms)
-    door = _Door(reader, terms, strict_version, require_signature, max_model_age)
+    door = _Door(reader, terms, strict_version, require_signature, max_model_age, mapped)
     rows: list[DeployRow] = []
     for row in door.rows(key, follow):
         if row.model is not None:
@@ -138,6 +146,7 @@ def deployable(
     require_signature: Collection[PublicKey] | None = None,
     max_model_age: timedelta | None = None,
     at: datetime | None = None,
+    mapped: bool = False,
 ) -> list[DeployRow]:
     """Return the gate table: for each slot what would trade, and what was passed over and why.
 
@@ -145,7 +154,7 @@ def deployable(
         archive: The archive's folder, its name in ``trader.toml`` or its URL; nothing is written to it.
         symbols: Only these; a symbol without any verdict gets a row that says so. Every slot when omitted.
         timeframe: Only this one; all when omitted.
-        mode, accept_policies, strict_version, follow, require_signature, max_model_age, at: As for
+        mode, accept_policies, strict_version, follow, require_signature, max_model_age, at, mapped: As for
             :func:`load_approved`.
 
     Returns:
@@ -156,7 +165,7 @@ def deployable(
     """
     terms = Terms.of(mode, accept_policies, at)
     reader = _opened(archive, terms)
-    door = _Door(reader, terms, strict_version, require_signature, max_model_age)
+    door = _Door(reader, terms, strict_version, require_signature, max_model_age, mapped)
     wanted = None if symbols is None else list(dict.fromkeys(symbols))
     keys = sorted({ref.slot for ref in reader.state.verdicts.values()})
     only = parse_timeframe(timeframe) if timeframe is not None else None
@@ -175,6 +184,7 @@ class _Door:
     strict_version: bool
     signers: Collection[PublicKey] | None
     max_model_age: timedelta | None
+    mapped: bool
 
     def rows(self, key: SlotKey, follow: str) -> Iterator[DeployRow]:
         """Yield the followed model first, then what else the slot has, newest first."""
@@ -229,7 +239,7 @@ class _Door:
         return row_of(ref, judged, self._is_champion(ref), tier=allowed.tier, model=model)
 
     def _load(self, judged: JudgedModel, allowed: Eligibility) -> ApprovedModel:
-        model = _read(judged, self.strict_version)
+        model = _read(judged, Mode.STRICT if self.strict_version else Mode.WARN, self.mapped)
         approval = Approval(
             verdict=judged.verdict,
             tier=cast(DeploymentTier, allowed.tier),  # an allowed tier is never None: no mode allows it
@@ -277,12 +287,13 @@ def _offline_findings(place: Place) -> Iterator[Finding]:
         yield Finding("W612", place.where, "an archive that answers", found)
 
 
-def _read(judged: JudgedModel, strict_version: bool) -> ApprovedModel:
+def _read(judged: JudgedModel, mode: Mode, mapped: bool) -> ApprovedModel:
     verdict = judged.verdict
     subject = deployed_subject(verdict)
     path = judged.path_of(subject)
+    options = LoadOptions(expected_sha256=f"sha256:{subject.sha256}", symbol=verdict.symbol, own_artefact=mapped)
     try:
-        model = ApprovedModel(path, strict_version, expected_sha256=f"sha256:{subject.sha256}", symbol=verdict.symbol)
+        model = ApprovedModel._from_options(path, mode, options)
     except CheckpointError as error:
         if path.is_file() and error.code != "E103":
             raise

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, NoReturn, overload
+from typing import Any, Final, NamedTuple, NoReturn, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trader_sdk.checkpoint.policy import policy_layers, policy_sha256
-from trader_sdk.checkpoint.reader import Backend, RawCheckpoint, read_checkpoint
+from trader_sdk.checkpoint.reader import Backend, RawCheckpoint, parse_source, read_checkpoint
 from trader_sdk.contract.compatibility import (
     CompatReport,
     ForwardCompat,
@@ -47,12 +47,12 @@ __all__ = ["Decision", "DecisionStream", "Decisions", "NativeModelWrapper"]
 _ASSUMED_ACTIVATION: Final = "tanh"
 
 
-@dataclass(frozen=True)
 class _Loaded:
-    raw: RawCheckpoint
-    spec: ModelSpec
-    report: CompatReport
-    policy: DensePolicy
+    def __init__(self, raw: RawCheckpoint, spec: ModelSpec, report: CompatReport, policy: DensePolicy) -> None:
+        self.raw = raw
+        self.spec = spec
+        self.report = report
+        self.policy = policy
 
     @cached_property
     def policy_sha256(self) -> str:
@@ -61,7 +61,11 @@ class _Loaded:
 
 
 class LoadOptions(NamedTuple):
-    """What a load may be told; see :class:`NativeModelWrapper` and ``check_compatibility`` for each."""
+    """What a load may be told; see :class:`NativeModelWrapper` and ``check_compatibility`` for each.
+
+    ``own_artefact`` is for the archive's door alone: it lets :func:`~trader_sdk.checkpoint.mapped.map_own_artefact`
+    map the file.
+    """
 
     trader_version: str | None = None
     expected_sha256: str | None = None
@@ -72,6 +76,7 @@ class LoadOptions(NamedTuple):
     recalls: Sequence[Recall] = ()
     forward_compat: ForwardCompat | None = None
     max_model_age: timedelta | None = None
+    own_artefact: bool = False
 
 
 class NativeModelWrapper:
@@ -114,10 +119,16 @@ class NativeModelWrapper:
         backend: Backend = "numpy",
     ) -> None:
         mode = Mode.STRICT if strict_version else Mode.WARN
-        options = LoadOptions(trader_version, expected_sha256, symbol, activation, _pins(pins), backend)
+        options = LoadOptions(trader_version, expected_sha256, symbol, activation, pins_of(pins), backend)
         loaded = _load(path, mode, options)
         object.__setattr__(self, "_loaded", loaded)
         warn_once(loaded.raw.path, loaded.raw.sha256, loaded.report.findings)
+
+    @classmethod
+    def _from_options(cls, path: str | os.PathLike[str], mode: Mode, options: LoadOptions) -> Self:
+        model = object.__new__(cls)
+        object.__setattr__(model, "_loaded", _load(path, mode, options))
+        return model
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"a model is immutable: {name} cannot be set")
@@ -266,15 +277,13 @@ def load_quietly(path: str | os.PathLike[str], options: LoadOptions) -> NativeMo
     """Load as warn mode does without logging what was found, for callers that show ``report`` themselves.
 
     Raises:
-        SdkError: As :class:`NativeModelWrapper` in warn mode.
+        SdkError: As :class:`NativeModelWrapper` in warn mode; CompatibilityError E505 if it was recalled.
     """
-    model = object.__new__(NativeModelWrapper)
-    object.__setattr__(model, "_loaded", _load(path, Mode.WARN, options))
-    return model
+    return NativeModelWrapper._from_options(path, Mode.WARN, options)
 
 
 def _load(path: str | os.PathLike[str], mode: Mode, options: LoadOptions) -> _Loaded:
-    raw = read_checkpoint(path, backend=options.backend, expected_sha256=options.expected_sha256)
+    raw = _read(path, options)
     try:
         detection = _with_activation(detect_version_from_checkpoint(raw.fields), options.activation)
         _check_symbol(detection, options.symbol)
@@ -295,7 +304,20 @@ def _load(path: str | os.PathLike[str], mode: Mode, options: LoadOptions) -> _Lo
         raise
 
 
-def _pins(pins: str | os.PathLike[str] | Sequence[Pin] | None) -> Sequence[Pin]:
+def _read(path: str | os.PathLike[str], options: LoadOptions) -> RawCheckpoint:
+    if not options.own_artefact or options.expected_sha256 is None:
+        return read_checkpoint(path, backend=options.backend, expected_sha256=options.expected_sha256)
+    from trader_sdk.checkpoint.mapped import map_own_artefact
+
+    return parse_source(map_own_artefact(path, options.expected_sha256))
+
+
+def pins_of(pins: str | os.PathLike[str] | Sequence[Pin] | None) -> Sequence[Pin]:
+    """Return pins as they are, or read from a ``trader-pins.toml``.
+
+    Raises:
+        ConfigError: The file cannot be read.
+    """
     if pins is None:
         return ()
     if not isinstance(pins, str | os.PathLike):

@@ -32,6 +32,7 @@ class RawCheckpoint:
             tensors are checked references unless they were asked for.
         tensors: The policy's parameters by their own names, contiguous and finite; bfloat16 is widened to float32.
         notes: INFO findings: what was lost or odd.
+        mapped: Whether the tensors are the file's own pages instead of a private copy.
     """
 
     path: str
@@ -41,6 +42,7 @@ class RawCheckpoint:
     metadata: Mapping[str, Any]
     tensors: Mapping[str, Array]
     notes: tuple[Finding, ...]
+    mapped: bool = False
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -104,6 +106,7 @@ def parse_source(source: Source, *, backend: Backend = "numpy", optimizer: bool 
         metadata=MappingProxyType(contents.fields),
         tensors=MappingProxyType(contents.tensors),
         notes=contents.notes,
+        mapped=source.mapped,
     )
 
 

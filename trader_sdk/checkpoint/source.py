@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import stat
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -17,18 +18,38 @@ from trader_sdk.contract.errors import CheckpointError
 _CHUNK = MIB // 4
 
 
+class Content(NamedTuple):
+    """A file's bytes, and what is known of them.
+
+    Attributes:
+        data: The bytes, read-only.
+        sha256: ``sha256:<hex>`` of the bytes.
+        mapped: Whether they are the file's own pages instead of a private copy.
+    """
+
+    data: memoryview
+    sha256: str
+    mapped: bool = False
+
+
 class Source(NamedTuple):
-    """A private copy of a file's bytes and their digest.
+    """A file's bytes and their digest.
 
     Attributes:
         name: The path as the caller wrote it, for messages only: the file is never opened again.
-        data: The bytes, writable by nobody.
+        data: The bytes, writable by nobody: a private copy, or the mapped file of an archive's own artefact.
         sha256: ``sha256:<hex>`` of the bytes.
+        mapped: Whether the bytes are mapped.
     """
 
     name: str
     data: memoryview
     sha256: str
+    mapped: bool = False
+
+
+Taker = Callable[[int, os.stat_result, str], Content]
+"""Takes the bytes of an open file, given its descriptor, its status and its name for messages."""
 
 
 def read_source(path: str | os.PathLike[str], expected_sha256: str | None = None) -> Source:
@@ -44,14 +65,18 @@ def read_source(path: str | os.PathLike[str], expected_sha256: str | None = None
     Raises:
         CheckpointError: E101 unreadable, empty or changed while read; E103 another digest; E107 above 512 MiB.
     """
-    name = os.fspath(path)
+    return take_source(os.fspath(path), expected_sha256, read_privately)
+
+
+def take_source(name: str, expected_sha256: str | None, take: Taker) -> Source:
+    """Open a file once, let ``take`` take its bytes, and compare their digest; errors as :func:`read_source`."""
     wanted = None if expected_sha256 is None else normalise_digest(expected_sha256)
-    data, digest = _read_all(name)
-    if wanted is not None and wanted != digest:
+    content = _open_and_take(name, take)
+    if wanted is not None and wanted != content.sha256:
         raise CheckpointError(
-            "E103", "the file's digest is not the expected one", where=name, expected=wanted, found=digest
+            "E103", "the file's digest is not the expected one", where=name, expected=wanted, found=content.sha256
         )
-    return Source(name, data, digest)
+    return Source(name, *content)
 
 
 def normalise_digest(text: str) -> str:
@@ -72,7 +97,7 @@ def normalise_digest(text: str) -> str:
     return f"sha256:{digits}"
 
 
-def _read_all(name: str) -> tuple[memoryview, str]:
+def _open_and_take(name: str, take: Taker) -> Content:
     try:
         descriptor = os.open(name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     except (OSError, ValueError) as error:
@@ -80,7 +105,7 @@ def _read_all(name: str) -> tuple[memoryview, str]:
         raise unreadable("the file cannot be opened", where=name, found=_reason(error), remedy=remedy) from error
     try:
         before = _regular(os.fstat(descriptor), name)
-        data, digest = _fill(descriptor, before.st_size, name)
+        content = take(descriptor, before, name)
         after = os.fstat(descriptor)
     except OSError as error:
         raise unreadable("the file cannot be read", where=name, found=_reason(error)) from error
@@ -88,7 +113,7 @@ def _read_all(name: str) -> tuple[memoryview, str]:
         os.close(descriptor)
     if _identity(before) != _identity(after):
         raise unreadable("the file changed while it was read", where=name)
-    return data, digest
+    return content
 
 
 def _reason(error: OSError | ValueError) -> str:
@@ -111,9 +136,11 @@ def _regular(status: os.stat_result, name: str) -> os.stat_result:
     return status
 
 
-def _fill(descriptor: int, size: int, name: str) -> tuple[memoryview, str]:
+def read_privately(descriptor: int, status: os.stat_result, name: str) -> Content:
+    """Read an open file into memory of its own and hash it; errors as :func:`read_source`."""
     # np.empty leaves the pages untouched, so that the bytes are written once; a chunk is hashed while the processor's
     # cache still holds it. Hashing takes most of the time, and a thread for it has nothing to overlap with.
+    size = status.st_size
     buffer = np.empty(size, dtype=np.uint8).data
     digest = hashlib.sha256()
     for start in range(0, size, _CHUNK):
@@ -122,7 +149,7 @@ def _fill(descriptor: int, size: int, name: str) -> tuple[memoryview, str]:
         digest.update(chunk)
     if os.read(descriptor, 1):
         raise unreadable("the file grew while it was read", where=name, expected=size)
-    return buffer.toreadonly(), f"sha256:{digest.hexdigest()}"
+    return Content(buffer.toreadonly(), f"sha256:{digest.hexdigest()}")
 
 
 def _fill_chunk(descriptor: int, chunk: memoryview, name: str) -> None:
