@@ -68,7 +68,9 @@ def _refused(where: str, found: str, expected: str) -> ArchiveError:
 
 
 def _check_depth(raw: bytes, where: str) -> None:
-    # Counted before parsing: the parser itself recurses.
+    # Counted before parsing: the parser itself recurses. Fewer openings than levels cannot be too deep.
+    if raw.count(b"[") + raw.count(b"{") <= MAX_JSON_DEPTH:
+        return
     depth = deepest = 0
     in_string = escaped = False
     for byte in raw:
