@@ -69,6 +69,62 @@ class TrainedUntil:
 
 
 @dataclass(frozen=True, slots=True)
+class Columns:
+    """Whose features a model is given.
+
+    Attributes:
+        provider: Computes them.
+        name: ``MODULE:Provider`` as it was asked for; empty for this package's own.
+        asserted_schema: Digest of the schema where the file states none and ``name`` asserts it.
+    """
+
+    provider: HistoryProvider
+    name: str = ""
+    asserted_schema: str | None = None
+
+    @classmethod
+    def of(cls, model: NativeModelWrapper, bars: Bars, features: str | None = None) -> Columns:
+        """Return a model's columns: proven by its file, or asserted by naming a provider.
+
+        Args:
+            model: A loaded model.
+            bars: What it is evaluated on; for a file without a feature schema they say feed and adjustment.
+            features: ``MODULE:Provider``; None: this package's own, if the file proves that it was trained on them.
+
+        Raises:
+            ContractError: E309 if the file states no features and none are named, or states others; E302 if they are
+                not as wide as the model.
+            ConfigError: There is no such provider.
+            UsageError: The bars are of another timeframe than the features.
+        """
+        from trader_sdk.features import ObservationBuilder, load_provider
+        from trader_sdk.features.observation import stated_schema_sha256
+
+        factory = None if features is None else load_provider(features)
+        asserted = None
+        if factory is not None and stated_schema_sha256(model) is None:
+            factory = _without_arguments(factory, model, bars)
+            asserted = factory().schema.sha256
+        builder = ObservationBuilder.for_model(model, features=factory, asserted_sha256=asserted)
+        if builder.schema.timeframe != bars.timeframe.value:
+            where, expected = f"{bars.symbol} {bars.timeframe}", builder.schema.timeframe
+            raise UsageError("USAGE", "the model trades another timeframe", where=where, expected=expected)
+        return cls(builder.provider, features or "", asserted)
+
+
+def _without_arguments(factory: Any, model: NativeModelWrapper, bars: Bars) -> Any:
+    from trader_sdk.features import Ohlcv53Provider, build_schema
+
+    if factory is Ohlcv53Provider:
+        version = model.model_version.split("|")[-1]
+        market = {"calendar": bars.calendar, "feed": bars.feed, "adjustment": bars.adjustment}
+        schema = build_schema(version, bars.timeframe, **market)
+        return lambda **_: Ohlcv53Provider(schema)
+    constants = model.metadata.get("constants")
+    return (lambda **_: factory(constants=constants)) if constants else factory
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """What a checkpoint did on bars that it cannot have seen.
 
@@ -78,6 +134,7 @@ class Evaluation:
         data_digest: Of all the bars that were given: what trials are counted by.
         costs: What trading cost.
         trained_until: The assertion.
+        columns: Whose features it was given.
     """
 
     metrics: HouseMetrics
@@ -85,6 +142,7 @@ class Evaluation:
     data_digest: str
     costs: CostModel
     trained_until: TrainedUntil
+    columns: Columns
 
     def summary_model(self, checkpoint: Path, *, label: str) -> dict[str, Any]:
         """Return the model of a summary that says this.
@@ -116,7 +174,12 @@ class Evaluation:
                 "adjustment": self.block.adjustment,
             },
             "outcome": "EVALUATED",
-            "asserted": {"trained_until": self.trained_until.text, "who": self.trained_until.who},
+            "asserted": {
+                "trained_until": self.trained_until.text,
+                "who": self.trained_until.who,
+                "features": self.columns.name,
+                "feature_schema": self.columns.asserted_schema,
+            },
         }
 
 
@@ -124,7 +187,7 @@ def evaluate(
     model: NativeModelWrapper,
     bars: Bars,
     *,
-    provider: HistoryProvider,
+    columns: Columns,
     trained_until: TrainedUntil,
     costs: CostModel | None = None,
     first_bar: str | None = None,
@@ -136,7 +199,7 @@ def evaluate(
     Args:
         model: Decides by its best logit.
         bars: Oldest first; those before the asserted date are history of the features and are never judged.
-        provider: Computes the columns that the model was trained on.
+        columns: The features that the model was trained on.
         trained_until: When training ended, and who says so.
         costs: Cost model; the one that the checkpoint states, or ``us_equity@1``.
         first_bar: Judge from this date or time on, no earlier than the asserted date.
@@ -158,7 +221,7 @@ def evaluate(
     _check_word(model.metadata, trained_until)
     _check_slot(model, bars)
     first = _first_judged(bars, trained_until, first_bar)
-    features = provider.history(bars)
+    features = columns.provider.history(bars)
     warm_up = len(bars) - len(features)
     spec = model.model_spec
     block = range(max(first, warm_up + spec.window - 1), len(bars))
@@ -173,7 +236,7 @@ def evaluate(
         bars_per_year=bars_per_year(bars.timeframe, bars.calendar),
     )
     judged = bars.slice(windows[0].start + warm_up, windows[-1].stop + warm_up)
-    return Evaluation(metrics, judged, bars.digest, charged, trained_until)
+    return Evaluation(metrics, judged, bars.digest, charged, trained_until, columns)
 
 
 def _first_judged(bars: Bars, trained_until: TrainedUntil, first_bar: str | None) -> int:

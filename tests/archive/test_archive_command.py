@@ -33,12 +33,12 @@ def test_list_shows_slots_and_runs(
 ) -> None:
     """For a person a table, for a program one event each."""
     champion, challenger = (archived(seed).assessments[0].version_id for seed in (0, 1))
-    assert trader("list", archive=manager.root) == 0
+    assert trader("list", "--json", "0", archive=manager.root) == 0
     assert champion in capsys.readouterr().out
-    assert trader("list", "--json", "1", archive=manager.root) == 0
+    assert trader("list", archive=manager.root) == 0
     slots, runs = events(capsys)
     assert slots["rows"][0]["champion"] == champion
-    assert slots["rows"][0]["challengers"] == challenger
+    assert slots["rows"][0]["challengers"] == [challenger]
     assert [row["approved"] for row in runs["rows"]] == [1, 1]
 
 
@@ -48,7 +48,7 @@ def test_show_explains_a_verdict_by_any_of_its_names(
 ) -> None:
     """Symbol, verdict, run; numbers and flags with their meaning."""
     archived(gate=None)
-    assert trader("show", name, archive=manager.root) == 0
+    assert trader("show", name, "--json", "0", archive=manager.root) == 0
     out = capsys.readouterr().out
     assert "REVIEW" in out
     assert "INSUFFICIENT_EVIDENCE" in out
@@ -92,7 +92,7 @@ def test_verify_exits_5_when_a_file_was_changed(
     """A fault is an exit code, a remark is not."""
     run = archived()
     (manager.root / "20991231_000000").mkdir()
-    assert trader("verify", archive=manager.root) == 0
+    assert trader("verify", "--json", "0", archive=manager.root) == 0
     assert "never committed" in capsys.readouterr().out
     (run.path / "report.html").write_text("nicer")
     assert trader("verify", "--json", "1", archive=manager.root) == 5

@@ -380,7 +380,7 @@ def test_digest_of_a_document_stays_when_later_fields_say_nothing(archived: Arch
     assert "asserted" not in plain
     assert "detail" not in plain["flags"][0]
     spoken = verdict.model_copy(update={"asserted": Assertion(trained_until="2010-12-31", who="ann")})
-    assert to_plain(spoken)["asserted"] == {"trained_until": "2010-12-31", "who": "ann"}
+    assert to_plain(spoken)["asserted"]["trained_until"] == "2010-12-31"
 
 
 def test_two_models_of_one_slot_are_refused(samples: Samples, manager: TrainingArchiveManager, tmp_path: Path) -> None:

@@ -141,6 +141,11 @@ def _policy_of(document: Assessments, verdict: Verdict, path: Path) -> ModelGati
             expected=verdict.gate_policy,
             found=found,
         )
+    if not document.policy.values:
+        # Left to the defaults it would be read as the house's.
+        raise ArchiveError(
+            "E603", "the verdict's policy is empty", where=str(path), expected="the bars it was made with"
+        )
     try:
         return ModelGatingConfig.model_validate(document.policy.values)
     except ConfigError as error:

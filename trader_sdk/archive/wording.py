@@ -28,6 +28,11 @@ METRIC_TITLES: Final[Mapping[str, str]] = MappingProxyType(
         "n_windows": "Windows",
         "active_windows": "Windows with exposure",
         "n_trials": "Trials on this data",
+        "fitness_history": "Fitness by validation",
+        "checkpoint": "Checkpoint",
+        "gate": "GATE block",
+        "metric_set": "Metric set",
+        "reward_scale": "Reward scale",
         "sharpe_annual": "Sharpe, annualised",
         "sortino": "Sortino",
         "cvar": "CVaR 5 % a bar",
@@ -40,6 +45,9 @@ METRIC_TITLES: Final[Mapping[str, str]] = MappingProxyType(
 _FRACTIONS: Final = frozenset(
     {"max_drawdown", "real_drawdown", "cvar", "turnover", "cost_total", "net_return", "mean_market_return"}
 )
+_SHARES: Final = frozenset({"consistency"})
+# These raise their flag above a threshold; every other asks for at least its bar.
+_UPPER_BOUNDS: Final = frozenset({"HIGH_DRAWDOWN", "FITNESS_DECLINE", "UNSTABLE_TRAINING"})
 
 FLAG_MEANINGS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -85,9 +93,13 @@ def number_text(metric: str, value: float | None) -> str:
         return "not known"
     if math.isinf(value):
         return "no loss" if metric == "profit_factor" and value > 0 else str(value)
+    if metric in _SHARES:
+        return f"{100 * value:.1f} %"
     if metric in _FRACTIONS:
         return f"{100 * value:.3g} %" if abs(value) < 0.001 else f"{100 * value:.2f} %"
-    return f"{value:.0f}" if metric.startswith(("n_", "active_")) else f"{value:.3f}"
+    if metric.startswith(("n_", "active_")):
+        return f"{value:,.0f}"
+    return f"{value:,.2f}" if abs(value) >= 100 else f"{value:.3f}"
 
 
 def flag_text(flag: FlagRecord) -> str:
@@ -97,7 +109,8 @@ def flag_text(flag: FlagRecord) -> str:
     if flag.value is not None:
         facts.append(number_text(flag.metric, flag.value))
     if flag.bar is not None:
-        facts.append(f"wanted {number_text(flag.metric, flag.bar)}")
+        side = "at most" if flag.name in _UPPER_BOUNDS else "at least"
+        facts.append(f"wanted {side} {number_text(flag.metric, flag.bar)}")
     if flag.detail:
         facts.append(flag.detail)
     shown = f"{title}: {', '.join(facts)}. " if facts else f"{title}. "

@@ -67,10 +67,12 @@ _GATE_COLUMNS: Final = ("symbol", "bar", "model", "class", "tier", "fit", "PF", 
 
 
 def _gate_cells(row: Fields) -> list[str]:
-    numbers = (row["fitness"], row["profit_factor"], row["consistency"], row["max_drawdown"])
+    numbers = (row["fitness"], row["profit_factor"])
+    fractions = (row["consistency"], row["max_drawdown"])
     return [
         *(row["symbol"], row["timeframe"], row["version"] or "", row["class"], row["tier"]),
         *("" if value is None else f"{value:.2f}" if value < 100 else f"{value:.0f}" for value in numbers),
+        *("" if value is None else f"{value:.0%}" if value > 0.2 else f"{value:.1%}" for value in fractions),
         row["sha8"],
     ]
 

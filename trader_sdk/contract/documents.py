@@ -155,10 +155,15 @@ class GateResults(Document):
 
 
 class Assertion(Document):
-    """What a person vouches for about somebody else's checkpoint: it saw no bar from ``trained_until`` on."""
+    """What a person vouches for about somebody else's checkpoint: it saw no bar after ``trained_until``.
+
+    ``features`` and ``feature_schema`` name the columns that it was evaluated on, where the file itself states none.
+    """
 
     trained_until: str = Field(min_length=1, max_length=40)
     who: str = Field(min_length=1, max_length=200)
+    features: str = Field(default="", max_length=200)
+    feature_schema: Digest | None = None
 
 
 class SummaryModel(Document):
@@ -195,6 +200,7 @@ class RunInfo(Document):
     code_revision: str = ""
     seed: int | None = None
     libraries: dict[str, str] = Field(default_factory=dict)
+    imported_from: str = Field(default="", max_length=400)
 
 
 class Summary(Document):
