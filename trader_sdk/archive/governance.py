@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from trader_sdk.archive.identity import login_name as login_name
+from trader_sdk.archive.location import Place, committing, locate
 from trader_sdk.archive.reader import ArchiveReader
 from trader_sdk.archive.slots import ArchiveState, SlotKey, VerdictRef
-from trader_sdk.archive.store.audit import AuditLog
-from trader_sdk.archive.store.lock import DEFAULT_TIMEOUT_SECONDS, writer_lock
+from trader_sdk.archive.store.lock import DEFAULT_TIMEOUT_SECONDS
 from trader_sdk.contract.documents import (
     AuditKind,
     Champion,
@@ -46,21 +45,21 @@ class Decider:
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
     second_person: bool = False
 
-    def identity(self) -> Who:
-        """Return the record of who decides."""
-        return Who(kind="os", name=self.who or login_name())
+    def identity(self, place: Place | None = None) -> Who:
+        """Return who decides: as the archive knows it, else as one says, else the login."""
+        return place.identity(self.who) if place else Who(kind="os", name=self.who or login_name())
 
     def time(self) -> datetime:
         """Return when."""
         return self.at or datetime.now(UTC)
 
-    def refuse_own(self, state: ArchiveState, ref: VerdictRef) -> None:
+    def refuse_own(self, place: Place, state: ArchiveState, ref: VerdictRef) -> None:
         """Refuse a verdict of a run that this person archived, where a second person has to decide.
 
         Raises:
             ArchiveError: E601 if it is one's own.
         """
-        archived_by, name = state.runs[ref.run].who, self.identity().name
+        archived_by, name = state.runs[ref.run].who, self.identity(place).name
         if self.second_person and archived_by in ("", name):
             raise ArchiveError(
                 "E601",
@@ -72,16 +71,8 @@ class Decider:
             )
 
 
-def login_name() -> str:
-    """Return the login; the number of the user where the system has no name for it."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return f"uid{os.getuid()}" if hasattr(os, "getuid") else "unknown"
-
-
 def promote(
-    archive: Path | str,
+    archive: Path | str | Place,
     symbol: str,
     timeframe: str,
     version: str,
@@ -93,7 +84,7 @@ def promote(
     """Point a slot at another approved version.
 
     Args:
-        archive: The archive's folder.
+        archive: The archive's folder, its name in ``trader.toml``, or its URL.
         symbol, timeframe: The slot.
         version: A ``version_id`` that is APPROVED in this slot or lifted by an override in force.
         why: Reason, kept on the chain.
@@ -105,26 +96,27 @@ def promote(
         The slot afterwards.
 
     Raises:
-        ArchiveError: E601 if the version is not deployable in this slot; E605 if the lock is held.
+        ArchiveError: E601 if the version is not deployable in this slot; E605 if other writers keep it busy; E610 where
+            a shared archive does not answer.
         LifecycleError: E701 if another champion was set meanwhile; the pointer was not moved.
         CompatibilityError: E505 if the version was recalled.
     """
-    key = SlotKey(symbol, parse_timeframe(timeframe))
-    seen = expected or _champion_id(ArchiveReader(archive).state.slot(key))
+    key, place = SlotKey(symbol, parse_timeframe(timeframe)), locate(archive)
+    seen = expected or _champion_id(ArchiveReader(place).state.slot(key))
 
     def decide(state: ArchiveState) -> dict[str, Any]:
         slot = _unmoved(state, key, seen)
         ref = _deployable_ref(state, key, version, decider.time())
-        decider.refuse_own(state, ref)
+        decider.refuse_own(place, state, ref)
         if slot.champion is not None and (version, ref.policy_sha256) == _identity(slot.champion):
             raise LifecycleError("E701", "this version is the champion already", where=str(key), found=version)
         return _pointer_body(key, slot, ref.version_id, ref.policy_sha256, why)
 
-    return _commit(archive, AuditKind.PROMOTE, decide, decider).slot(key)
+    return _commit(place, AuditKind.PROMOTE, decide, decider).slot(key)
 
 
 def revert(
-    archive: Path | str,
+    archive: Path | str | Place,
     symbol: str,
     timeframe: str,
     *,
@@ -136,8 +128,8 @@ def revert(
 
     Args, Returns and Raises are those of :func:`promote`; LifecycleError E701 also where there is no previous one.
     """
-    key = SlotKey(symbol, parse_timeframe(timeframe))
-    seen = expected or _champion_id(ArchiveReader(archive).state.slot(key))
+    key, place = SlotKey(symbol, parse_timeframe(timeframe)), locate(archive)
+    seen = expected or _champion_id(ArchiveReader(place).state.slot(key))
 
     def decide(state: ArchiveState) -> dict[str, Any]:
         slot = _unmoved(state, key, seen)
@@ -145,11 +137,11 @@ def revert(
             raise LifecycleError("E701", "the slot has no previous champion", where=str(key))
         return _pointer_body(key, slot, slot.previous.version_id, slot.previous.policy_sha256, why)
 
-    return _commit(archive, AuditKind.REVERT, decide, decider).slot(key)
+    return _commit(place, AuditKind.REVERT, decide, decider).slot(key)
 
 
 def override(
-    archive: Path | str,
+    archive: Path | str | Place,
     verdict_id: str,
     *,
     why: str,
@@ -161,7 +153,7 @@ def override(
     """Lift a REVIEW verdict to APPROVED, with a ceiling and an end; an empty slot gets it as its champion.
 
     Args:
-        archive: The archive's folder.
+        archive: The archive's folder, its name in ``trader.toml``, or its URL.
         verdict_id: ``{key}/{timestamp}`` of a REVIEW verdict.
         why: Reason, not empty.
         until: End, aware; afterwards the model is not approved.
@@ -177,13 +169,14 @@ def override(
         raise UsageError("USAGE", "an override needs a reason", where="why")
     if until <= decider.time():
         raise ArchiveError("E607", "the override would end before it starts", where=verdict_id, found=until.isoformat())
+    place = locate(archive)
     record = Override(
         verdict=verdict_id,
         class_from=GateClass.REVIEW,
         class_to=GateClass.APPROVED,
         tier_ceiling=tier_ceiling,
         modes=tuple(modes),
-        who=decider.identity().name,
+        who=decider.identity(place).name,
         why=why,
         until=until,
     )
@@ -193,15 +186,15 @@ def override(
         if ref is None or ref.gate_class is not GateClass.REVIEW:
             found = "no such verdict" if ref is None else ref.gate_class.value
             raise ArchiveError("E601", "only a REVIEW verdict can be lifted", where=verdict_id, found=found)
-        decider.refuse_own(state, ref)
+        decider.refuse_own(place, state, ref)
         return {"override": record.model_dump(mode="json")}
 
-    _commit(archive, AuditKind.OVERRIDE, decide, decider)
+    _commit(place, AuditKind.OVERRIDE, decide, decider)
     return record
 
 
 def recall(
-    archive: Path | str,
+    archive: Path | str | Place,
     names: Iterable[str],
     *,
     why: str,
@@ -210,7 +203,7 @@ def recall(
     """Forbid versions or digests from now on; loading them is E505.
 
     Args:
-        archive: The archive's folder.
+        archive: The archive's folder, its name in ``trader.toml``, or its URL.
         names: Version ids, file digests or policy digests.
         why: Reason, not empty.
         decider: Who and when.
@@ -221,7 +214,7 @@ def recall(
     listed = sorted(set(names))
     if not listed or not why.strip():
         raise UsageError("USAGE", "a recall needs at least one name and a reason", where="names, why")
-    _commit(archive, AuditKind.RECALL, lambda _: {"names": listed, "why": why}, decider)
+    _commit(locate(archive), AuditKind.RECALL, lambda _: {"names": listed, "why": why}, decider)
 
 
 def override_in_force(state: ArchiveState, verdict_id: str, at: datetime) -> Override | None:
@@ -231,16 +224,18 @@ def override_in_force(state: ArchiveState, verdict_id: str, at: datetime) -> Ove
 
 
 def _commit(
-    archive: Path | str, kind: AuditKind, decide: Callable[[ArchiveState], Mapping[str, Any]], decider: Decider
+    place: Place, kind: AuditKind, decide: Callable[[ArchiveState], Mapping[str, Any]], decider: Decider
 ) -> ArchiveState:
-    from trader_sdk.archive.index.listing import keep_index
+    ArchiveReader(place)  # before anything is made where there is no archive
+    who = decider.identity(place)
 
-    root = ArchiveReader(archive).root
-    with writer_lock(root, decider.timeout_seconds):
-        body = decide(ArchiveReader(root).state)
-        AuditLog(root).append(kind, body, who=decider.identity(), at=decider.time())
-        keep_index(root, AuditLog(root))
-        return ArchiveReader(root).state
+    def attempt() -> None:
+        seen = ArchiveReader(place)
+        place.chain.append(kind, decide(seen.state), who=who, at=decider.time(), expected=seen.head)
+        place.keep_index()
+
+    committing(place, decider.timeout_seconds, attempt)
+    return ArchiveReader(place).state
 
 
 def _unmoved(state: ArchiveState, key: SlotKey, seen: str | None) -> SlotState:

@@ -91,6 +91,9 @@ class Place(Protocol):
     def published(self, staged: Path, timestamp: str) -> AbstractContextManager[None]:
         """Put a run's files where readers will look, commit it inside, take them back where that fails."""
 
+    def keep_index(self) -> None:
+        """Bring what is derived from the chain to its end, after a commit; a failure loses nothing."""
+
     def identity(self, claimed: str | None = None) -> Who:
         """Return who acts.
 
@@ -165,6 +168,12 @@ class FolderPlace:
             if last is None or last.body.get("timestamp") != timestamp:
                 final.rename(staged)
             raise
+
+    def keep_index(self) -> None:
+        """Bring ``index.sqlite`` and ``index.json`` to the chain's end."""
+        from trader_sdk.archive.index.listing import keep_index
+
+        keep_index(self.root, self.chain)
 
     def identity(self, claimed: str | None = None) -> Who:
         """Return the login, or whoever one says to be: a folder knows nobody."""

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from trader_sdk.archive.codec import encode, jsonable
-from trader_sdk.archive.governance import login_name
 from trader_sdk.archive.layout import SUMMARY_FILE, model_key, run_folder
+from trader_sdk.archive.location import Place, committing, locate
 from trader_sdk.archive.policy import HOUSE_POLICY, ModelGatingConfig
 from trader_sdk.archive.reader import ArchiveReader
-from trader_sdk.archive.store.durable import storage_errors
-from trader_sdk.archive.store.lock import DEFAULT_TIMEOUT_SECONDS, writer_lock
+from trader_sdk.archive.store.lock import DEFAULT_TIMEOUT_SECONDS
 from trader_sdk.archive.transaction import RunWriter, count_of
-from trader_sdk.contract.documents import GateClass, Summary, Verdict, Who, parse_document
+from trader_sdk.contract.documents import GateClass, Summary, Verdict, parse_document
 from trader_sdk.contract.errors import ArchiveError
 from trader_sdk.contract.timeframe import Timeframe
 
@@ -62,26 +61,27 @@ class TrainingArchiveManager:
     loss; before, no reader sees any of it.
 
     Args:
-        archive_dir: The archive's folder; made at the first run.
+        archive_dir: The archive's folder, made at the first run; its name in ``trader.toml``, or its URL.
         config: The gate's policy; the house's when omitted.
         clock: Source of aware times.
-        who: Name of whoever archives; the login when omitted.
-        lock_timeout_seconds: Wait for another writer.
+        who: Name of whoever archives; the login, or where there is one the database role or key, when omitted.
+        lock_timeout_seconds: Wait for other writers.
     """
 
     def __init__(
         self,
-        archive_dir: Path | str = DEFAULT_ARCHIVE,
+        archive_dir: Path | str | Place = DEFAULT_ARCHIVE,
         config: ModelGatingConfig | None = None,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         who: str | None = None,
         lock_timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> None:
-        self.root = Path(archive_dir)
+        self.place = locate(archive_dir)
+        self.root = self.place.root
         self.policy = config or HOUSE_POLICY
         self._clock = clock
-        self._who = Who(kind="os", name=who or login_name())
+        self._who = who
         self._lock_timeout_seconds = lock_timeout_seconds
 
     def archive_training_run(
@@ -99,15 +99,14 @@ class TrainingArchiveManager:
         Raises:
             ArchiveError: E609 for an invalid summary, E605 if the lock is held, E606 if the chain does not hold.
             SdkError: A checkpoint cannot be read; codes as when loading it.
-            StorageError: The disk refused. On every error the archive is as it was before.
+            StorageError: The disk refused.
+            UnreachableError: E610, a shared archive does not answer. On every error the archive is as it was before.
         """
         document, text, folder = _read_summary(summary, Path(base) if base is not None else None)
         _check_slots(document)
-        with storage_errors(self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
-        with writer_lock(self.root, self._lock_timeout_seconds):
-            writer = RunWriter(self.root, self.policy, self._who, self._clock())
-            timestamp, verdicts = writer.write(document, text, folder)
+        timestamp, verdicts = committing(
+            self.place, self._lock_timeout_seconds, lambda: self._writer().write(document, text, folder)
+        )
         return ArchivedRun(
             timestamp,
             count_of(verdicts, GateClass.APPROVED),
@@ -117,6 +116,10 @@ class TrainingArchiveManager:
             self.root / timestamp,
         )
 
+    def _writer(self) -> RunWriter:
+        # The clock is read by whoever may write: records that wait for each other keep their order in time.
+        return RunWriter(self.place, self.policy, self.place.identity(self._who), self._clock())
+
     def get_approved_models(self, timestamp: str) -> list[str]:
         """Return the keys of a run's APPROVED models, sorted.
 
@@ -124,7 +127,7 @@ class TrainingArchiveManager:
             ArchiveError: E608 without an archive, E609 if there is no such run.
         """
         run_folder(self.root, timestamp)
-        state = ArchiveReader(self.root).state
+        state = ArchiveReader(self.place).state
         if timestamp not in state.runs:
             raise ArchiveError("E609", "no such run in this archive", where="timestamp", found=timestamp)
         refs = state.verdicts_in(timestamp)
@@ -134,12 +137,12 @@ class TrainingArchiveManager:
         """Return a symbol's verdicts at every timeframe, newest last."""
         return [
             HistoryEntry(ref.run, ref.id, ref.version_id, ref.slot.timeframe, ref.gate_class, ref.at)
-            for ref in ArchiveReader(self.root).state.history(symbol)
+            for ref in ArchiveReader(self.place).state.history(symbol)
         ]
 
 
 def archive_run(
-    archive: Path | str,
+    archive: Path | str | Place,
     *,
     checkpoints: Mapping[int, Path | str] | Path | str,
     metrics: Mapping[str, Sequence[float]],
@@ -153,7 +156,7 @@ def archive_run(
     """Archive one model of somebody else's trainer in one call.
 
     Args:
-        archive: The archive's folder.
+        archive: As for :class:`TrainingArchiveManager`.
         checkpoints: Update number to file, or the final file alone. The highest update is the final one unless
             ``final`` says otherwise.
         metrics: The four arrays by validation, oldest first.

@@ -18,6 +18,7 @@ from trader_sdk.contract.documents import Who
 from trader_sdk.contract.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
+    from trader_sdk.archive.index.archive_index import ArchiveIndex
     from trader_sdk.archive.location import Place
     from trader_sdk.archive.store.port import Store
 
@@ -105,14 +106,23 @@ def _place(named: NamedArchive) -> Place:
     if named.index is not None:
         from trader_sdk.archive.store.postgres import PostgresChain
 
-        chain = PostgresChain(named.index.get_secret_value())
+        url = named.index.get_secret_value()
+        chain = PostgresChain(url)
         mirror = Mirror(_copy_folder(_origin(store), chain.where))
-        return SharedPlace(store, chain, mirror, lambda: Who(kind="database", name=chain.role), offline_for)
+
+        def index() -> ArchiveIndex:
+            from trader_sdk.archive.index.archive_index import ArchiveIndex
+
+            return ArchiveIndex(url)
+
+        return SharedPlace(store, chain, mirror, lambda: Who(kind="database", name=chain.role), index, offline_for)
     from trader_sdk.archive.store.object_chain import ObjectChain
 
     key = getattr(store, "key_name", None)
     known = Who(kind="key", name=key) if key else None
-    return SharedPlace(store, ObjectChain(store), Mirror(_copy_folder(_origin(store))), lambda: known, offline_for)
+    return SharedPlace(
+        store, ObjectChain(store), Mirror(_copy_folder(_origin(store))), lambda: known, None, offline_for
+    )
 
 
 def _store(named: NamedArchive) -> Store:

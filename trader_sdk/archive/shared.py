@@ -9,7 +9,9 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+import structlog
 
 from trader_sdk.archive.identity import known_as, login_name
 from trader_sdk.archive.layout import UNFINISHED_PREFIX
@@ -20,7 +22,12 @@ from trader_sdk.archive.store.faults import RefusedError, UnreachableError
 from trader_sdk.archive.store.mirror import Mirror
 from trader_sdk.archive.store.port import AuditChain, Store
 from trader_sdk.contract.documents import Who
-from trader_sdk.contract.errors import ArchiveError
+from trader_sdk.contract.errors import ArchiveError, StorageError
+
+if TYPE_CHECKING:
+    from trader_sdk.archive.index.archive_index import ArchiveIndex
+
+_log = structlog.get_logger(__name__)
 
 OBJECTS_PREFIX: Final = "objects/"
 _STAGING_FOLDER: Final = "staging"
@@ -41,6 +48,7 @@ class SharedPlace:
         chain: Where decisions are committed.
         mirror: This host's copy.
         known: Who the store or database knows this process as; None where they know nobody.
+        index: Opens the database's index, for those who ask it in SQL; None where there is no database.
         offline_for: How long the copy may stand in for an archive that does not answer; zero: never.
         clock: Source of aware times.
     """
@@ -49,6 +57,7 @@ class SharedPlace:
     chain: AuditChain
     mirror: Mirror
     known: Callable[[], Who | None]
+    index: Callable[[], ArchiveIndex] | None = None
     offline_for: timedelta = timedelta(0)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     offline: Offline | None = field(default=None, init=False)
@@ -146,6 +155,19 @@ class SharedPlace:
                 expected=digest,
                 found=found,
             )
+
+    def keep_index(self) -> None:
+        """Bring the database's index to the chain's end, where there is a database."""
+        if self.index is None:
+            return
+        index = self.index()
+        try:
+            index.follow(self.chain)
+        except (ArchiveError, StorageError) as error:
+            # The chain is the truth and is committed; the next writer brings the index after it.
+            _log.warning("index_behind", where=error.where, why=error.message)
+        finally:
+            index.close()
 
     def identity(self, claimed: str | None = None) -> Who:
         """Return the database role or the access key; the login where there is neither.

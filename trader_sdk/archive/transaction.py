@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version as installed_version
@@ -21,20 +18,20 @@ from trader_sdk.archive.layout import (
     RECOMMENDATIONS_FILE,
     REPORT_FILE,
     SUMMARY_FILE,
-    UNFINISHED_PREFIX,
     run_timestamp,
     version_id,
 )
+from trader_sdk.archive.location import Place
 from trader_sdk.archive.policy import ModelGatingConfig
 from trader_sdk.archive.reader import ArchiveReader
 from trader_sdk.archive.slots import ArchiveState, SlotKey
 from trader_sdk.archive.store.audit import AuditLog
-from trader_sdk.archive.store.durable import remove_folder, storage_errors, sync_folder, write_new
+from trader_sdk.archive.store.chain import ChainHead
+from trader_sdk.archive.store.durable import sync_folder, write_new
 from trader_sdk.archive.verified import verified_state
 from trader_sdk.contract.documents import (
     Assessments,
     AuditKind,
-    AuditRecord,
     GateClass,
     GatePolicySnapshot,
     Summary,
@@ -46,16 +43,16 @@ from trader_sdk.contract.documents import (
 
 @dataclass(frozen=True, slots=True)
 class RunWriter:
-    """Writes one run; for whoever holds the archive's lock.
+    """Writes one run; for whoever :func:`~trader_sdk.archive.location.committing` lets write.
 
     Args:
-        root: The archive's folder.
+        place: Where the archive lies.
         policy: The gate's policy.
         who: Who archives.
         at: When, aware.
     """
 
-    root: Path
+    place: Place
     policy: ModelGatingConfig
     who: Who
     at: datetime
@@ -68,28 +65,29 @@ class RunWriter:
             text: The summary's own bytes, stored as they came.
             base: Folder that its paths are relative to.
         """
+        self.place.refresh()
         # Verified on the chain: a derived index must not decide how much evidence is asked for.
-        state = verified_state(AuditLog(self.root)).state
-        timestamp = self._free_timestamp()
-        with _unfinished_folder(self.root) as folder:
+        seen = verified_state(AuditLog(self.place.root))
+        timestamp = self._free_timestamp(seen.state)
+        with self.place.staging() as folder:
             models = folder / MODELS_FOLDER
             models.mkdir()
-            verdicts = tuple(self._judge(model, base, models, timestamp, state) for model in summary.models.values())
+            verdicts = tuple(
+                self._judge(model, base, models, timestamp, seen.state) for model in summary.models.values()
+            )
             files = {SUMMARY_FILE: write_new(folder / SUMMARY_FILE, text)}
-            files |= self._write_documents(folder, summary, verdicts)
+            files |= self._write_documents(folder, summary, verdicts, seen.head)
             sync_folder(models)
             sync_folder(folder)
-            self._commit(folder, timestamp, verdicts, files)
-        from trader_sdk.archive.index.listing import keep_index
-
-        keep_index(self.root, AuditLog(self.root))
+            self._commit(folder, timestamp, verdicts, files, seen.head)
+        self.place.keep_index()
         return timestamp, verdicts
 
-    def _free_timestamp(self) -> str:
+    def _free_timestamp(self, state: ArchiveState) -> str:
         attempt = 1
-        while (self.root / run_timestamp(self.at, attempt)).exists():
+        while (name := run_timestamp(self.at, attempt)) in state.runs or (self.place.root / name).exists():
             attempt += 1
-        return run_timestamp(self.at, attempt)
+        return name
 
     def _judge(self, model: SummaryModel, base: Path, folder: Path, timestamp: str, state: ArchiveState) -> Verdict:
         slot = SlotKey(model.symbol, model.timeframe)
@@ -108,7 +106,9 @@ class RunWriter:
             at=self.at,
         )
 
-    def _write_documents(self, folder: Path, summary: Summary, verdicts: Sequence[Verdict]) -> dict[str, str]:
+    def _write_documents(
+        self, folder: Path, summary: Summary, verdicts: Sequence[Verdict], head: ChainHead
+    ) -> dict[str, str]:
         from trader_sdk.archive.recommendations import recommendations
         from trader_sdk.archive.report import report_html
 
@@ -117,15 +117,15 @@ class RunWriter:
         assessments = Assessments(policy=snapshot, assessments=tuple(verdicts))
         pages = {
             ASSESSMENTS_FILE: encode(plain(assessments)),
-            RECOMMENDATIONS_FILE: recommendations(assessments, self._earlier(verdicts)).encode(),
+            RECOMMENDATIONS_FILE: recommendations(assessments, self._earlier(verdicts, head)).encode(),
             REPORT_FILE: report_html(summary, assessments).encode(),
         }
         return {name: write_new(folder / name, data) for name, data in pages.items()}
 
-    def _earlier(self, verdicts: Sequence[Verdict]) -> dict[str, Verdict]:
-        if AuditLog(self.root).head().seq == 0:
+    def _earlier(self, verdicts: Sequence[Verdict], head: ChainHead) -> dict[str, Verdict]:
+        if head.seq == 0:
             return {}
-        reader = ArchiveReader(self.root)
+        reader = ArchiveReader(self.place)
         found = {}
         for verdict in verdicts:
             refs = reader.state.verdicts_of(SlotKey(verdict.symbol, verdict.timeframe), limit=1)
@@ -134,25 +134,21 @@ class RunWriter:
         return found
 
     def _commit(
-        self, unfinished: Path, timestamp: str, verdicts: Sequence[Verdict], files: Mapping[str, str]
-    ) -> AuditRecord:
+        self,
+        staged: Path,
+        timestamp: str,
+        verdicts: Sequence[Verdict],
+        files: Mapping[str, str],
+        head: ChainHead,
+    ) -> None:
         body = {
             "timestamp": timestamp,
             **{name: count_of(verdicts, kind) for name, kind in _COUNTS.items()},
             "files": dict(files),
             "verdicts": [_reference(verdict) for verdict in verdicts],
         }
-        final = self.root / timestamp
-        unfinished.rename(final)
-        try:
-            sync_folder(self.root)
-            return AuditLog(self.root).append(AuditKind.RUN_ARCHIVED, body, who=self.who, at=self.at)
-        except BaseException:
-            # An interrupt may come after the line was written: only what was not committed is taken back.
-            last = AuditLog(self.root).last()
-            if last is None or last.body.get("timestamp") != timestamp:
-                final.rename(unfinished)
-            raise
+        with self.place.published(staged, timestamp):
+            self.place.chain.append(AuditKind.RUN_ARCHIVED, body, who=self.who, at=self.at, expected=head)
 
 
 _COUNTS: Mapping[str, GateClass] = {
@@ -165,21 +161,6 @@ _COUNTS: Mapping[str, GateClass] = {
 def count_of(verdicts: Sequence[Verdict], gate_class: GateClass) -> int:
     """Return how many verdicts are of a class."""
     return sum(verdict.class_ is gate_class for verdict in verdicts)
-
-
-@contextmanager
-def _unfinished_folder(root: Path) -> Iterator[Path]:
-    """Give a folder that no reader looks at; gone afterwards unless it was renamed away."""
-    for leftover in root.glob(f"{UNFINISHED_PREFIX}*"):
-        # Only the lock's holder makes them, so whoever left this one is dead.
-        remove_folder(leftover)
-    folder = root / f"{UNFINISHED_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
-    try:
-        with storage_errors(folder):
-            folder.mkdir()
-            yield folder
-    finally:
-        remove_folder(folder)
 
 
 def _reference(verdict: Verdict) -> dict[str, Any]:
