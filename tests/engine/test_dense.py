@@ -1,14 +1,20 @@
 """The dense engine against torch, and its two parts against the whole."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from trader_sdk.contract.metadata import ACTIVATIONS
-from trader_sdk.engine.dense import _BLOCK, ACTIVATION_FUNCTIONS, DensePolicy
+from trader_sdk.engine.dense import _BLOCK, ACTIVATION_FUNCTIONS
+
+if TYPE_CHECKING:
+    from tests.engine.conftest import Lab
 
 TORCH = {
     "tanh": torch.tanh,
@@ -17,19 +23,6 @@ TORCH = {
     "leaky_relu": torch.nn.functional.leaky_relu,
     "silu": torch.nn.functional.silu,
 }
-
-
-def seeded_policy(
-    n_features: int, activation: str = "tanh", hidden: tuple[int, ...] = (16, 8), n: int = 7
-) -> DensePolicy:
-    """Return a policy with seeded weights."""
-    rng = np.random.default_rng(n_features)
-    layers, width = [], 100 * n_features
-    for out in (*hidden, n):
-        weight = rng.uniform(-1, 1, (out, width)).astype(np.float32) / np.float32(width**0.5)
-        layers.append((weight, rng.uniform(-1, 1, out).astype(np.float32)))
-        width = out
-    return DensePolicy(layers, activation)
 
 
 def test_every_activation_of_the_contract_is_computed() -> None:
@@ -49,9 +42,9 @@ def test_activation_is_torchs_own_over_the_whole_range(name: str) -> None:
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 @pytest.mark.parametrize("hidden", [(), (5,), (16, 8, 4)])
-def test_logits_equal_torch_for_every_depth(name: str, hidden: tuple[int, ...]) -> None:
+def test_logits_equal_torch_for_every_depth(lab: type[Lab], name: str, hidden: tuple[int, ...]) -> None:
     """The whole network is the one that torch computes."""
-    policy = seeded_policy(59, name, hidden)
+    policy = lab.seeded_policy(59, name, hidden)
     obs = np.random.default_rng(0).standard_normal((9, 5900)).astype(np.float32)
     values = torch.from_numpy(obs)
     for index, (weight, bias) in enumerate(policy.layers):
@@ -61,44 +54,36 @@ def test_logits_equal_torch_for_every_depth(name: str, hidden: tuple[int, ...]) 
     assert np.allclose(policy.logits(obs), values.numpy(), atol=3e-6)
 
 
-def _observations(market: NDArray[np.float32], account: NDArray[np.float32]) -> NDArray[np.float32]:
-    windows = [
-        np.concatenate([market[i : i + 100], np.broadcast_to(account[i], (100, account.shape[1]))], axis=1).ravel()
-        for i in range(len(market) - 99)
-    ]
-    return np.stack(windows).astype(np.float32)
-
-
 @pytest.mark.parametrize("n_features", [53, 56, 59])
 @pytest.mark.parametrize("length", [100, 101, 100 + _BLOCK])
-def test_market_and_account_parts_make_the_whole(n_features: int, length: int) -> None:
+def test_market_and_account_parts_make_the_whole(lab: type[Lab], n_features: int, length: int) -> None:
     """Sums over the market plus the account's columns are the dense layer, across block borders."""
-    policy = seeded_policy(n_features)
+    policy = lab.seeded_policy(n_features)
     rng = np.random.default_rng(length)
     market = rng.standard_normal((length, 53)).astype(np.float32)
     account = rng.uniform(-1, 1, (length - 99, n_features - 53)).astype(np.float32)
     split = policy.logits_from_sums(policy.market_sums(market), account)
-    whole = policy.logits(_observations(market, account))
+    whole = policy.logits(lab.observations(market, account))
     assert split.shape == (length - 99, 7)
     assert np.abs(split - whole).max() <= 2e-6 * max(1.0, float(np.abs(whole).max()))
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.1, 1.0, 10.0]))
-def test_parts_agree_with_the_whole_on_any_history(seed: int, scale: float) -> None:
+def test_parts_agree_with_the_whole_on_any_history(lab: type[Lab], seed: int, scale: float) -> None:
     """The promise of equality holds for quiet and wild inputs."""
-    policy = seeded_policy(59)
+    policy = lab.seeded_policy(59)
     rng = np.random.default_rng(seed)
     market = (scale * rng.standard_normal((140, 53))).astype(np.float32)
     account = rng.uniform(-1, 1, (41, 6)).astype(np.float32)
     split = policy.logits_from_sums(policy.market_sums(market), account)
-    whole = policy.logits(_observations(market, account))
+    whole = policy.logits(lab.observations(market, account))
     assert np.abs(split - whole).max() <= 4e-6 * max(1.0, float(np.abs(whole).max()))
 
 
-def test_split_weights_cannot_be_written() -> None:
+def test_split_weights_cannot_be_written(lab: type[Lab]) -> None:
     """Shared arrays are read-only."""
-    policy = seeded_policy(59)
+    policy = lab.seeded_policy(59)
     for array in (policy.account_weight, policy.packed.first, *policy.packed.rest):
         with pytest.raises(ValueError, match="read-only"):
             array[0, 0] = 1

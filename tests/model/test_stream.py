@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from trader_sdk import NativeModelWrapper, SdkError
-from trader_sdk.model import Decision, DecisionStream
+from trader_sdk.decision_stream import DecisionStream
+from trader_sdk.decisions import Decision
 
 VERSIONS = ["2.3.0", "2.4.0", "2.7.0"]
 GOLDEN = Path(__file__).parents[2] / "compat" / "golden"

@@ -150,7 +150,8 @@ class DensePolicy:
 
     def _from_first(self, values: Floats) -> Floats:
         for weight, bias in self.layers[1:]:
-            values = self._activate(values) @ weight.T + bias
+            values = self._activate(values) @ weight.T
+            values += bias
         return values
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -27,16 +27,18 @@ class Continuation(StrEnum):
 class PolicyStream:
     """Holds one symbol's window and the sums that it contributes to the first layer.
 
-    Not safe to share between threads. Memory: the rows of two windows; the weights are the policy's own, and its
-    packed part is shared by every stream of the policy.
+    Not safe to share between threads. Memory: the rows of two windows and the newest row's weights (0.2 MB at 512
+    units); the other weights are the policy's own, and its packed part is shared by every stream of the policy.
 
     Args:
         policy: A policy with at least the market columns in each row.
+
+    Attributes:
+        is_summed: Whether :meth:`logits` needs no more than the newest row, the account and the small layers.
     """
 
     def __init__(self, policy: DensePolicy) -> None:
         packed, window = policy.packed, policy.window
-        self.policy = policy
         self._weight, self._bias = policy.layers[0][0], packed.bias
         self._older_bars = window - 1
         # Twice the window, so that the newest window is always one slice and rows move only once a window; the row
@@ -45,25 +47,15 @@ class PolicyStream:
         self._market = self._rows[:, :MARKET_FEATURES]
         self._flat = self._rows.reshape(-1)
         self._end = 0
-        self._older = np.empty_like(packed.bias)
-        self._ahead = np.empty_like(packed.bias)
-        self._is_ahead = self._is_summed = False
-        self._first = packed.first
-        self._input = np.zeros(len(packed.first), dtype=np.float32)
-        self._account = self._input[MARKET_FEATURES:]
-        self._newest = self._input[:MARKET_FEATURES]
-        self._sums, self._layers = _buffers(packed.rest, len(packed.bias))
+        self._first, self._now, self._next = _with_sums(packed.first)
+        self._is_ahead = self.is_summed = False
+        self._sums, self._logits, self._layers = _buffers(packed.rest, len(packed.bias))
         self._activate = IN_PLACE[policy.activation]
 
     @property
     def ready(self) -> bool:
         """Return whether a full window is held."""
         return self._end > self._older_bars
-
-    @property
-    def summed(self) -> bool:
-        """Return whether :meth:`logits` needs no more than the newest row and the small layers."""
-        return self._is_summed
 
     @property
     def held(self) -> int:
@@ -77,7 +69,7 @@ class PolicyStream:
 
     def reset(self) -> None:
         """Forget every row."""
-        self._end, self._is_ahead, self._is_summed = 0, False, False
+        self._end, self._is_ahead, self.is_summed = 0, False, False
 
     def prepare(self) -> None:
         """Do before a bar closes what can be done: sum the older rows, and read the weights that will be read then.
@@ -88,46 +80,25 @@ class PolicyStream:
         if self._is_ahead:
             self._multiply()
 
-    def _sum_ahead(self) -> None:
-        if self._is_ahead or self._end < self._older_bars:
-            return
-        if self._end + 1 >= len(self._rows):
-            self._move_to_front()
-        self._rows[self._end] = 0.0
-        width = self._rows.shape[1]
-        older = self._flat[(self._end - self._older_bars) * width : (self._end + 1) * width]
-        self._weight.dot(older, self._ahead)
-        self._ahead += self._bias
-        self._is_ahead = True
-
     def push(self, row: Floats) -> None:
         """Add the row of a bar that has closed, float32 (53,)."""
-        self._sum_ahead()
+        if not self._is_ahead:
+            self._sum_ahead()
+        self._now, self._next = self._next, self._now
+        self._now.market[:] = row
+        self.is_summed, self._is_ahead = self._is_ahead, False
         if self._end + 1 >= len(self._rows):
             self._move_to_front()
         self._market[self._end] = row
-        self._newest[:] = row
         self._end += 1
-        self._older, self._ahead = self._ahead, self._older
-        self._is_summed, self._is_ahead = self._is_ahead, False
 
     def logits(self, account: Floats) -> Floats:
         """Return the logits (n_actions,) of the window held with these account columns (n_account,).
 
         The array is reused: valid until the next call of any method.
         """
-        self._account[:] = account
+        self._now.account[:] = account
         return self._multiply()
-
-    def _multiply(self) -> Floats:
-        sums = self._sums
-        self._input.dot(self._first, sums)
-        sums += self._older
-        for values, inputs, weight, out in self._layers:
-            self._activate(values)
-            inputs.dot(weight, out)
-            sums = out
-        return sums
 
     def continuation(self, window: Floats) -> Continuation:
         """Return how ``window``, float32 (window, 53), continues what is held."""
@@ -140,15 +111,59 @@ class PolicyStream:
         return Continuation.OTHER
 
     def hold(self, window: Floats) -> None:
-        """Hold ``window``, float32 (window, 53), without summing anything yet: :attr:`summed` is false."""
+        """Hold ``window``, float32 (window, 53), without summing anything yet: :attr:`is_summed` is false."""
         self.reset()
         self._market[: len(window)] = window
         self._end = len(window)
+
+    def _multiply(self) -> Floats:
+        self._now.inputs.dot(self._first, self._sums)
+        for values, inputs, weight, out in self._layers:
+            self._activate(values)
+            inputs.dot(weight, out)
+        return self._logits
+
+    def _sum_ahead(self) -> None:
+        if self._is_ahead or self._end < self._older_bars:
+            return
+        if self._end + 1 >= len(self._rows):
+            self._move_to_front()
+        self._rows[self._end] = 0.0
+        width = self._rows.shape[1]
+        older = self._flat[(self._end - self._older_bars) * width : (self._end + 1) * width]
+        sums = np.add(self._weight.dot(older), self._bias, out=self._next.sums)
+        # A sum that overflowed would spoil the products of the other turn's row too, where its input is 0.
+        self._is_ahead = bool(sums.dot(sums) < np.inf)
+        if not self._is_ahead:
+            sums[:] = 0.0
 
     def _move_to_front(self) -> None:
         kept = self._older_bars
         self._rows[:kept] = self._rows[self._end - kept : self._end].copy()
         self._end = kept
+
+
+class _Turn(NamedTuple):
+    # Inputs of the first layer, and views of them: the newest row, the account, and a one that picks the row of sums.
+    # Two take turns: while one decides, the sums for the next bar are made beside it.
+    inputs: Floats
+    market: Floats
+    account: Floats
+    sums: Floats
+
+
+def _with_sums(first: Floats) -> tuple[Floats, _Turn, _Turn]:
+    """Return the first layer's weights with two further rows, where the older bars' sums stand, and their turns."""
+    rows, hidden0 = first.shape
+    weight = np.zeros((rows + 2, hidden0), dtype=np.float32)
+    weight[:rows] = first
+    return weight, _turn(weight, rows, 0), _turn(weight, rows, 1)
+
+
+def _turn(weight: Floats, rows: int, which: int) -> _Turn:
+    inputs = np.zeros(rows + 2, dtype=np.float32)
+    inputs[rows + which] = 1.0
+    return _Turn(inputs, inputs[:MARKET_FEATURES], inputs[MARKET_FEATURES:rows], weight[rows + which])
 
 
 def _tanh(values: Floats) -> None:
@@ -170,10 +185,10 @@ IN_PLACE: Final[Mapping[str, Callable[[Floats], None]]] = MappingProxyType(
 Step = tuple[Floats, Floats, Floats, Floats]
 
 
-def _buffers(rest: tuple[Floats, ...], hidden0: int) -> tuple[Floats, list[Step]]:
+def _buffers(rest: tuple[Floats, ...], hidden0: int) -> tuple[Floats, Floats, list[Step]]:
     # Each later layer reads (values, 1): the last input is the bias row's, so that no addition is left to do.
     inputs = [np.ones(len(weight), dtype=np.float32) for weight in rest]
     values = [each[:-1] for each in inputs]
     logits = np.empty(rest[-1].shape[1] if rest else hidden0, dtype=np.float32)
     outs = [*values[1:], logits]
-    return (values[0] if rest else logits), list(zip(values, inputs, rest, outs, strict=False))
+    return (values[0] if rest else logits), logits, list(zip(values, inputs, rest, outs, strict=False))

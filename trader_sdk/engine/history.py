@@ -1,0 +1,117 @@
+"""Whole histories: the engine that is worth its preparation, in blocks whose memory does not grow with the history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trader_sdk.contract.spec import MARKET_FEATURES
+from trader_sdk.engine.dense import DensePolicy, Floats
+from trader_sdk.engine.engines import Engine
+from trader_sdk.engine.overlap_save import BLOCKS_AT_ONCE, OverlapSave
+
+WORTH_FILTERING: Final = 1024
+"""Windows from which building the filter's spectrum, as dear as 800 dense windows, pays."""
+NEAR_TIE: Final = 4e-6
+"""Two best logits closer than this, relative to the largest, are computed again densely; twice what is promised.
+
+Where the inputs are so large that rounding may be, its bound takes this one's place.
+"""
+_AT_ONCE: Final = 512
+
+
+class SplitPolicy(Protocol):
+    """A policy whose first layer is evaluated for a whole history at once, apart from the account columns."""
+
+    def market_sums(self, market: Floats) -> Floats:
+        """Return (T - window + 1, hidden), the market part of the first layer for each full window of (T, 53)."""
+
+    def logits_from_sums(self, sums: Floats, account: Floats) -> Floats:
+        """Return logits (n, n_actions) from market parts (n, hidden) and account columns (n, k)."""
+
+
+class HistoryEngine:
+    """A policy over histories: the filter where it pays, the policy's own arithmetic elsewhere.
+
+    Args:
+        policy: Any policy that splits.
+        n_windows: About how many windows will be asked for.
+        window: Bars of a window.
+    """
+
+    def __init__(self, policy: SplitPolicy, n_windows: int, *, window: int = 100) -> None:
+        self.policy, self._window = policy, window
+        self._filter = None
+        if isinstance(policy, DensePolicy) and n_windows >= WORTH_FILTERING:
+            self._filter = OverlapSave(policy)
+
+    @property
+    def engine(self) -> Engine:
+        """Return which engine computes the sums."""
+        return Engine.DENSE if self._filter is None else Engine.OVERLAP_SAVE
+
+    @property
+    def tie(self) -> float:
+        """Return how close two best logits, relative to the largest, may be tied; 0 where nothing is filtered."""
+        return 0.0 if self._filter is None else max(NEAR_TIE, self._filter.rounding)
+
+    @property
+    def whole(self) -> int:
+        """Return how many windows of one segment are computed best."""
+        return 413 if self._filter is None else self._filter.whole
+
+    def blocks(self, market: Floats) -> Iterator[tuple[int, Floats]]:
+        """Yield the sums of a history (T, 53) in order, as (first window, (n, hidden)), a few thousand windows each."""
+        count, step = len(market) - self._window + 1, BLOCKS_AT_ONCE * self.whole
+        for first in range(0, count, step):
+            rows = market[first : min(first + step, count) + self._window - 1]
+            yield first, (self._filter or self.policy).market_sums(rows)
+
+    def segment_sums(self, segments: Floats) -> Floats:
+        """Return (n, L - window + 1, hidden) of many short histories (n, L, 53)."""
+        if self._filter is not None:
+            return self._filter.segment_sums(segments)
+        return np.stack([self.policy.market_sums(segment) for segment in segments])
+
+
+def history_logits(policy: DensePolicy, market: Floats, account: Floats) -> tuple[Floats, Engine]:
+    """Return the logits of every full window, and the engine that computed them.
+
+    Args:
+        policy: Decides.
+        market: float32 (T, 53), T >= window.
+        account: float32 (T - window + 1, n_account), the account columns of each decision.
+
+    Returns:
+        float32 (T - window + 1, n_actions). Where two best logits are nearly tied, those of whole observations: the
+        filter's rounding never decides.
+    """
+    engine = HistoryEngine(policy, len(account), window=policy.window)
+    logits = np.empty((len(account), policy.n_actions), dtype=np.float32)
+    for start, sums in engine.blocks(market):
+        for first in range(0, len(sums), _AT_ONCE):
+            part = slice(start + first, start + min(first + _AT_ONCE, len(sums)))
+            logits[part] = policy.logits_from_sums(sums[first : first + _AT_ONCE], account[part])
+    if engine.engine is not Engine.DENSE:
+        _decide_ties(policy, market, account, logits, engine.tie)
+    return logits, engine.engine
+
+
+def near_ties(logits: Floats, tie: float = NEAR_TIE) -> NDArray[np.bool_]:
+    """Return whether the two best of each row (n, n_actions) are nearly tied, bool (n,); NaN counts as tied."""
+    best = np.sort(logits, axis=1)[:, -2:]
+    apart: NDArray[np.bool_] = best[:, 1] - best[:, 0] >= tie * np.maximum(1.0, np.abs(logits).max(axis=1))
+    return ~apart
+
+
+def _decide_ties(policy: DensePolicy, market: Floats, account: Floats, logits: Floats, tie: float) -> None:
+    tied = np.flatnonzero(near_ties(logits, tie))
+    for first in range(0, len(tied), _AT_ONCE):
+        windows = tied[first : first + _AT_ONCE]
+        obs = np.empty((len(windows), policy.window, MARKET_FEATURES + policy.n_account), dtype=np.float32)
+        obs[:, :, :MARKET_FEATURES] = market[windows[:, None] + np.arange(policy.window)]
+        obs[:, :, MARKET_FEATURES:] = account[windows][:, None]
+        logits[windows] = policy.logits(obs.reshape(len(windows), -1))
