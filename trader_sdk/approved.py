@@ -15,13 +15,14 @@ from trader_sdk.archive.reader import ArchiveReader, JudgedModel, deployed_subje
 from trader_sdk.archive.signatures import signature_findings
 from trader_sdk.archive.slots import SlotKey, VerdictRef
 from trader_sdk.archive.store.faults import UnreachableError
-from trader_sdk.contract.compatibility import Mode, enforce, stale_findings
+from trader_sdk.contract.compatibility import Mode, Pin, Recall, enforce, stale_findings
 from trader_sdk.contract.documents import DeploymentTier, TradingMode
 from trader_sdk.contract.errors import ArchiveError, CheckpointError, Finding, SdkError, error_for
 from trader_sdk.contract.timeframe import parse_timeframe
+from trader_sdk.demands import Demands, recalls_of
 from trader_sdk.deploy_row import DeployRow as DeployRow
 from trader_sdk.deploy_row import empty_row, finding_of, row_of
-from trader_sdk.model import LoadOptions, NativeModelWrapper
+from trader_sdk.model import LoadOptions, NativeModelWrapper, pins_of
 from trader_sdk.signing import PublicKey
 from trader_sdk.warnings_shown import warn_once
 
@@ -65,6 +66,8 @@ def load_approved(
     accept_policies: Collection[str] = HOUSE_ONLY,
     require_signature: Collection[PublicKey] | None = None,
     max_model_age: timedelta | None = None,
+    pins: Path | str | Sequence[Pin] | None = None,
+    recalls: Path | str | Sequence[Recall] | None = None,
     at: datetime | None = None,
     mapped: bool = False,
 ) -> ApprovedModel:
@@ -81,6 +84,8 @@ def load_approved(
         require_signature: Keys one of which must have signed the verdict, and the override where one lifts it. None:
             no signature is required, and an unsigned model has the note W105.
         max_model_age: Older models, and those that do not say when their data ended, have the finding W706.
+        pins: What people assert about files: a ``trader-pins.toml``, or the pins themselves.
+        recalls: What must not run any more, beside the archive's own recalls: a ``recalls.toml``, or the recalls.
         at: Moment at which an override must be in force, and of the model's age; now when omitted.
         mapped: Share the artefact's pages with every process that maps it instead of copying its weights; see
             :func:`~trader_sdk.checkpoint.mapped.map_own_artefact` for what that gives up.
@@ -92,6 +97,7 @@ def load_approved(
         ArchiveError: E601..E608; ``findings`` lists what was looked at and why each was passed over.
         CompatibilityError: E505 if it was recalled.
         CheckpointError: E104 if no accepted key signed it.
+        ConfigError: Pins or recalls cannot be read.
         SdkError: Its file is incompatible; codes as when loading it by path.
 
     Example:
@@ -102,7 +108,8 @@ def load_approved(
     key, follow = resolve(symbol, timeframe, follow)
     terms = Terms.of(mode, accept_policies, at)
     reader = _opened(archive, terms)
-    door = _Door(reader, terms, strict_version, require_signature, max_model_age, mapped)
+    asked = Demands(strict_version, require_signature, max_model_age, pins_of(pins), recalls_of(recalls), mapped)
+    door = _Door(reader, terms, asked)
     rows: list[DeployRow] = []
     for row in door.rows(key, follow):
         if row.model is not None:
@@ -145,6 +152,8 @@ def deployable(
     follow: str = CHAMPION,
     require_signature: Collection[PublicKey] | None = None,
     max_model_age: timedelta | None = None,
+    pins: Path | str | Sequence[Pin] | None = None,
+    recalls: Path | str | Sequence[Recall] | None = None,
     at: datetime | None = None,
     mapped: bool = False,
 ) -> list[DeployRow]:
@@ -154,18 +163,20 @@ def deployable(
         archive: The archive's folder, its name in ``trader.toml`` or its URL; nothing is written to it.
         symbols: Only these; a symbol without any verdict gets a row that says so. Every slot when omitted.
         timeframe: Only this one; all when omitted.
-        mode, accept_policies, strict_version, follow, require_signature, max_model_age, at, mapped: As for
-            :func:`load_approved`.
+        mode, accept_policies, strict_version, follow, require_signature, max_model_age, pins, recalls, at, mapped: As
+            for :func:`load_approved`.
 
     Returns:
         Rows by slot, the followed model first. Chosen rows hold the loaded model; at most one a slot.
 
     Raises:
         ArchiveError: E608 or E606 about the archive as a whole; about models it is a row, never an error.
+        ConfigError: Pins or recalls cannot be read.
     """
     terms = Terms.of(mode, accept_policies, at)
     reader = _opened(archive, terms)
-    door = _Door(reader, terms, strict_version, require_signature, max_model_age, mapped)
+    asked = Demands(strict_version, require_signature, max_model_age, pins_of(pins), recalls_of(recalls), mapped)
+    door = _Door(reader, terms, asked)
     wanted = None if symbols is None else list(dict.fromkeys(symbols))
     keys = sorted({ref.slot for ref in reader.state.verdicts.values()})
     only = parse_timeframe(timeframe) if timeframe is not None else None
@@ -181,10 +192,7 @@ def deployable(
 class _Door:
     reader: ArchiveReader
     terms: Terms
-    strict_version: bool
-    signers: Collection[PublicKey] | None
-    max_model_age: timedelta | None
-    mapped: bool
+    asked: Demands
 
     def rows(self, key: SlotKey, follow: str) -> Iterator[DeployRow]:
         """Yield the followed model first, then what else the slot has, newest first."""
@@ -208,19 +216,23 @@ class _Door:
 
     def _eligibility(self, judged: JudgedModel) -> Eligibility:
         allowed = eligibility(judged, self.reader.state, self.terms)
-        if allowed.refusal is not None or self.signers is None:
-            return allowed
-        refusals = signature_findings(self.reader.root, judged.verdict, allowed.override, self.signers)
-        return replace(allowed, refusal=refusals[0], override=None) if refusals else allowed
+        refusal = allowed.refusal or self.asked.recall_of(judged.verdict) or self._unsigned(judged, allowed)
+        return allowed if refusal is None else replace(allowed, refusal=refusal, override=None)
+
+    def _unsigned(self, judged: JudgedModel, allowed: Eligibility) -> Finding | None:
+        if self.asked.signers is None:
+            return None
+        refusals = signature_findings(self.reader.root, judged.verdict, allowed.override, self.asked.signers)
+        return refusals[0] if refusals else None
 
     def _notes(self, model: NativeModelWrapper, judged: JudgedModel, allowed: Eligibility) -> list[Finding]:
         verdict = judged.verdict
         notes = [*_offline_findings(self.reader.place)]
-        notes += signature_findings(self.reader.root, verdict, allowed.override, self.signers)
-        if self.max_model_age is None:
+        notes += signature_findings(self.reader.root, verdict, allowed.override, self.asked.signers)
+        if self.asked.max_model_age is None:
             return notes
         end = model.metadata.get("data_end") or (verdict.data.end if verdict.data else None)
-        return [*notes, *stale_findings(end, self.terms.at, self.max_model_age)]
+        return [*notes, *stale_findings(end, self.terms.at, self.asked.max_model_age)]
 
     def _try(self, ref: VerdictRef) -> DeployRow:
         try:
@@ -239,7 +251,7 @@ class _Door:
         return row_of(ref, judged, self._is_champion(ref), tier=allowed.tier, model=model)
 
     def _load(self, judged: JudgedModel, allowed: Eligibility) -> ApprovedModel:
-        model = _read(judged, Mode.STRICT if self.strict_version else Mode.WARN, self.mapped)
+        model = _read(judged, self.asked)
         approval = Approval(
             verdict=judged.verdict,
             tier=cast(DeploymentTier, allowed.tier),  # an allowed tier is never None: no mode allows it
@@ -247,8 +259,7 @@ class _Door:
             version_id=judged.verdict.version_id,
             gate_policy=judged.policy_text,
         )
-        mode = Mode.STRICT if self.strict_version else Mode.WARN
-        model._admit(approval, self._notes(model, judged, allowed), mode)
+        model._admit(approval, self._notes(model, judged, allowed), self.asked.mode)
         return model
 
     def _passed_over(self, ref: VerdictRef, follow: str) -> DeployRow:
@@ -287,13 +298,19 @@ def _offline_findings(place: Place) -> Iterator[Finding]:
         yield Finding("W612", place.where, "an archive that answers", found)
 
 
-def _read(judged: JudgedModel, mode: Mode, mapped: bool) -> ApprovedModel:
+def _read(judged: JudgedModel, asked: Demands) -> ApprovedModel:
     verdict = judged.verdict
     subject = deployed_subject(verdict)
     path = judged.path_of(subject)
-    options = LoadOptions(expected_sha256=f"sha256:{subject.sha256}", symbol=verdict.symbol, own_artefact=mapped)
+    options = LoadOptions(
+        expected_sha256=f"sha256:{subject.sha256}",
+        symbol=verdict.symbol,
+        pins=asked.pins,
+        recalls=asked.recalls,
+        own_artefact=asked.mapped,
+    )
     try:
-        model = ApprovedModel._from_options(path, mode, options)
+        model = ApprovedModel._from_options(path, asked.mode, options)
     except CheckpointError as error:
         if path.is_file() and error.code != "E103":
             raise

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, NoReturn, Self, overload
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,6 @@ from trader_sdk.contract.detect import Detection, detect_version_from_checkpoint
 from trader_sdk.contract.errors import ContractError, SdkError, UsageError
 from trader_sdk.contract.metadata import ACTIVATIONS
 from trader_sdk.contract.spec import CURRENT_TRADER_VERSION, MARKET_FEATURES, ModelSpec
-from trader_sdk.decision_stream import DecisionStream
 from trader_sdk.decisions import (
     Decision,
     Decisions,
@@ -42,7 +41,10 @@ from trader_sdk.engine.dense import DensePolicy, Floats
 from trader_sdk.engine.probe import activation_from_probe, read_probe
 from trader_sdk.warnings_shown import warn_once
 
-__all__ = ["Decision", "DecisionStream", "Decisions", "NativeModelWrapper"]
+if TYPE_CHECKING:
+    from trader_sdk.decision_stream import DecisionStream
+
+__all__ = ["Decision", "Decisions", "NativeModelWrapper"]
 
 _ASSUMED_ACTIVATION: Final = "tanh"
 
@@ -217,6 +219,8 @@ class NativeModelWrapper:
 
     def stream(self) -> DecisionStream:
         """Return a new stream: push rows, decide on the newest window, the fast live path."""
+        from trader_sdk.decision_stream import DecisionStream
+
         return DecisionStream(self._loaded.policy, self._loaded.spec, self.sha256)
 
     def decide_history(self, market: NDArray[np.floating[Any]], account: Any = None) -> Decisions:
@@ -227,50 +231,22 @@ class NativeModelWrapper:
             account: float32 (T, 3 or 6), the account columns as they were at each bar; None for a model without.
 
         Returns:
-            T - window + 1 decisions; row i is the window that ends with bar ``i + window - 1``.
+            T - window + 1 decisions; row i is the window that ends with bar ``i + window - 1``. ``engine`` says how
+            they were computed: long histories are filtered, in memory that does not grow with them.
 
         Raises:
             ActionError: E405 for a wrong shape or type, NaN or infinity; E404 for a non-finite output.
         """
+        from trader_sdk.engine.history import history_logits
+
         policy = self._loaded.policy
         rows = as_float32(market, "market")
         if rows.ndim != 2 or rows.shape[1] != MARKET_FEATURES or len(rows) < policy.window:
             raise wrong_shape("market", f"(T >= {policy.window}, {MARKET_FEATURES})", rows.shape)
         columns = account_columns(account, policy.n_account, (len(rows),))
         with np.errstate(over="ignore", invalid="ignore"):
-            logits = policy.logits_from_sums(policy.market_sums(rows), columns[policy.window - 1 :])
-        return Decisions(logits, self._loaded.spec, self.sha256)
-
-
-def check_file(
-    path: str | os.PathLike[str],
-    *,
-    trader_version: str | None = None,
-    pins: Sequence[Pin] = (),
-    recalls: Sequence[Recall] = (),
-    forward_compat: ForwardCompat | None = None,
-    max_model_age: timedelta | None = None,
-) -> tuple[RawCheckpoint, CompatReport]:
-    """Do everything that loading does, refuse as warn mode does, and give the report instead of a model.
-
-    Args:
-        path: A checkpoint.
-        trader_version: The trader to check against; this release's own when None.
-        pins, recalls, forward_compat, max_model_age: As for
-            :func:`~trader_sdk.contract.compatibility.check_compatibility`; the time of the check is now.
-
-    Raises:
-        SdkError: As :class:`NativeModelWrapper` in warn mode; CompatibilityError E505 if it was recalled.
-    """
-    options = LoadOptions(
-        trader_version=trader_version,
-        pins=pins,
-        recalls=recalls,
-        forward_compat=forward_compat,
-        max_model_age=max_model_age,
-    )
-    loaded = _load(path, Mode.WARN, options)
-    return loaded.raw, loaded.report
+            logits, engine = history_logits(policy, rows, columns[policy.window - 1 :])
+        return Decisions(logits, self._loaded.spec, self.sha256, engine)
 
 
 def load_quietly(path: str | os.PathLike[str], options: LoadOptions) -> NativeModelWrapper:

@@ -10,7 +10,7 @@ import pytest
 from trader_sdk.checkpoint.pins import read_pins, read_recalls
 from trader_sdk.contract.compatibility import Mode, Pin, Recall
 from trader_sdk.contract.errors import CompatibilityError, ConfigError, SdkError
-from trader_sdk.model import check_file
+from trader_sdk.model import LoadOptions, load_quietly
 
 DIGEST = "ab" * 32
 
@@ -135,10 +135,10 @@ def test_malformed_recalls_are_refused(tmp_path: Path, table: str) -> None:
 
 def test_recalled_file_does_not_load(tmp_path: Path, golden: Callable[[str], Path]) -> None:
     """From the file to the refusal: E505 with who and why, in warn mode too."""
-    raw, report = check_file(golden("2.7.0"))
-    assert report.loads(Mode.STRICT)
+    model = load_quietly(golden("2.7.0"), LoadOptions())
+    assert model.report.loads(Mode.STRICT)
     path = tmp_path / "recalls.toml"
-    path.write_text(f'[[recall]]\nsha256 = "{raw.sha256}"\nwho = "ann"\nwhy = "trained on a leak"\n')
+    path.write_text(f'[[recall]]\nsha256 = "{model.sha256}"\nwho = "ann"\nwhy = "trained on a leak"\n')
     with pytest.raises(CompatibilityError, match="E505") as caught:
-        check_file(golden("2.7.0"), recalls=read_recalls(path))
+        load_quietly(golden("2.7.0"), LoadOptions(recalls=read_recalls(path)))
     assert "ann: trained on a leak" in str(caught.value)

@@ -14,7 +14,7 @@ import torch
 
 from trader_sdk import NativeModelWrapper, SdkError, interpret_action
 from trader_sdk.contract.compatibility import Pin
-from trader_sdk.model import check_file
+from trader_sdk.model import LoadOptions, load_quietly
 
 GoldenPath = Callable[[str], Path]
 
@@ -258,10 +258,9 @@ def test_warning_is_shown_once_for_each_file_and_code(golden: GoldenPath, monkey
     assert [(event["event"], event["code"]) for event in events] == [("model_loaded_with_finding", "W310")] * 2
 
 
-def test_check_file_reports_without_warning_or_refusing_policy(golden: GoldenPath) -> None:
+def test_quiet_load_reports_without_warning_or_refusing_policy(golden: GoldenPath) -> None:
     """A report is a value: what strict would refuse is in it."""
     with structlog.testing.capture_logs() as events:
-        raw, report = check_file(golden("legacy/bad-trader"))
-    assert raw.sha256.startswith("sha256:")
-    assert "E503" in {finding.code for finding in report.findings}
+        model = load_quietly(golden("legacy/bad-trader"), LoadOptions())
+    assert "E503" in {finding.code for finding in model.report.findings}
     assert not events
