@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 OBS_DIM, HIDDEN, ACTIONS = 5900, (512, 256), 7
+DEFAULT_TRUNK = (1024, 512, 256)
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def observation(count: int = 1) -> NDArray[np.float32]:
     return np.random.default_rng(7).standard_normal((count, OBS_DIM)).astype(np.float32)
 
 
-def reference_network() -> Any:
+def reference_network(hidden: tuple[int, ...] = HIDDEN) -> Any:
     """Return the policy in torch, seeded."""
     import torch
     from torch import nn
@@ -53,11 +55,11 @@ def reference_network() -> Any:
     class ActorCritic(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.trunk = nn.Sequential(
-                nn.Linear(OBS_DIM, HIDDEN[0]), nn.Tanh(), nn.Linear(HIDDEN[0], HIDDEN[1]), nn.Tanh()
-            )
-            self.actor_head = nn.Linear(HIDDEN[1], ACTIONS)
-            self.critic_head = nn.Linear(HIDDEN[1], 1)
+            widths = (OBS_DIM, *hidden)
+            layers = (part for pair in pairwise(widths) for part in (nn.Linear(*pair), nn.Tanh()))
+            self.trunk = nn.Sequential(*layers)
+            self.actor_head = nn.Linear(hidden[-1], ACTIONS)
+            self.critic_head = nn.Linear(hidden[-1], 1)
 
         def forward(self, obs: Any) -> Any:
             features = self.trunk(obs)
@@ -67,15 +69,15 @@ def reference_network() -> Any:
     return ActorCritic()
 
 
-def write_reference(folder: Path) -> ReferenceFiles:
-    """Write every file of the reference policy."""
+def write_reference(folder: Path, hidden: tuple[int, ...] = HIDDEN) -> ReferenceFiles:
+    """Write every file of the reference policy; peers' own files are of the reference shape only."""
     import torch
 
     from trader_sdk import save
     from trader_sdk.checkpoint import read_checkpoint
     from trader_sdk.checkpoint.artefacts import write_policy_safetensors
 
-    network = reference_network()
+    network = reference_network(hidden)
     plain = save(folder / "model.pt", policy=network, activation="tanh")
     artefact = write_policy_safetensors(folder / "policy.safetensors", read_checkpoint(plain.path))
     optimizer = torch.optim.Adam(network.parameters(), lr=0.0)
@@ -88,8 +90,8 @@ def write_reference(folder: Path) -> ReferenceFiles:
         full=Verified(full.path, full.sha256),
         artefact=Verified(artefact.path, artefact.sha256),
         observation=folder / "observation.npy",
-        onnx=_onnx(folder / "model.onnx", network),
-        stable_baselines3=_stable_baselines3(folder / "sb3.zip"),
+        onnx=_onnx(folder / "model.onnx", network) if hidden == HIDDEN else None,
+        stable_baselines3=_stable_baselines3(folder / "sb3.zip") if hidden == HIDDEN else None,
     )
 
 
