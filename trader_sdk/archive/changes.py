@@ -151,6 +151,8 @@ def _run_archived(record: AuditRecord, body: Any) -> Change:
         who=record.who.name,
     )
     verdicts = tuple(_verdict_ref(plain, run.timestamp, record.at) for plain in body["verdicts"])
+    if not all(ref.id.endswith(f"/{run.timestamp}") for ref in verdicts):
+        raise ValueError(f"a verdict of another run than {run.timestamp}")
     if len({ref.slot for ref in verdicts}) < len(verdicts):
         raise said_twice(record.seq, f"a slot in run {run.timestamp}")
     return Change(record.seq, record.at, run=run, verdicts=verdicts)

@@ -121,7 +121,7 @@ class FoldedState:
         """Take in what the next record changes.
 
         Raises:
-            ArchiveError: E606 where the chain names a run or a verdict twice.
+            ArchiveError: E606 where the chain names a run twice.
         """
         if change.run is not None:
             self._add_run(change, change.run)
@@ -141,8 +141,6 @@ class FoldedState:
             raise said_twice(change.seq, f"run {run.timestamp}")
         self.runs[run.timestamp] = run
         for place, ref in enumerate(change.verdicts):
-            if ref.id in self.verdicts:
-                raise said_twice(change.seq, f"verdict {ref.id}")
             self.verdicts[ref.id] = ref
             self._of_slot.setdefault(ref.slot, []).append(ref)
             if ref.gate_class is GateClass.APPROVED:

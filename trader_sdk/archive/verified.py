@@ -37,7 +37,7 @@ def verified_state(chain: AuditChain, *, copies: Path | None = None, folded_reco
 
     Args:
         chain: The archive's chain; nothing is written to the archive.
-        copies: Folder of this host's own indexes; the platform's cache folder when omitted.
+        copies: Folder of this host's own indexes; below the cache folder of archives when omitted.
         folded_records: Length up to which the chain is read whole.
 
     Raises:
@@ -57,9 +57,9 @@ def verified_state(chain: AuditChain, *, copies: Path | None = None, folded_reco
 
 def copy_of(chain: AuditChain, copies: Path | None = None) -> Path:
     """Return where this host keeps its own index of an archive."""
-    from platformdirs import user_cache_path
+    from trader_sdk.archive.named import cache_folder
 
-    folder = copies or user_cache_path("trader-sdk", appauthor=False) / _FOLDER
+    folder = copies or cache_folder() / _FOLDER
     where = chain.where if "://" in chain.where else str(Path(chain.where).resolve())
     return folder / f"{hashlib.sha256(where.encode()).hexdigest()[:32]}.sqlite"
 

@@ -48,6 +48,7 @@ class Database:
             raise UsageError("USAGE", "unknown kind of index", where="index", expected=legal, found=url.drivername)
         self.where = str(self.file) if self.file else url.render_as_string(hide_password=True)
         self._engine = _sqlite_engine(url, busy_seconds) if self.file else _postgresql_engine(url)
+        self._writer: sa.Connection | None = None
 
     @property
     def exists(self) -> bool:
@@ -62,18 +63,22 @@ class Database:
             ArchiveError: E604 for a damaged index, E605 where another process holds it.
             StorageError: The disk or the server refuses.
         """
-        with self.typed_errors(), self.connected() as connection:
-            yield from self._transaction(connection)
+        with self.typed_errors():
+            writer = self._writer = self._writer or self._engine.connect()
+            session = self.session_of(writer)
+            try:
+                session.driver.execute(_BEGIN_WRITING[session.dialect_name])
+                yield session
+                session.driver.commit()
+            except BaseException:
+                self._drop_writer()
+                raise
 
-    def _transaction(self, connection: sa.Connection) -> Iterator[Session]:
-        session = self.session_of(connection)
-        session.driver.execute(_BEGIN_WRITING[connection.dialect.name])
-        try:
-            yield session
-        except BaseException:
-            session.driver.rollback()
-            raise
-        session.driver.commit()
+    def _drop_writer(self) -> None:
+        """Close the connection that writes; what it had not committed is taken back."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
 
     def reading(self) -> tuple[sa.Connection, Session]:
         """Return a connection to close, and a session that sees one moment until then."""
@@ -130,6 +135,7 @@ class Database:
 
     def close(self) -> None:
         """Close what is connected."""
+        self._drop_writer()
         self._engine.dispose()
 
 

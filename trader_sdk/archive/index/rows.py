@@ -29,7 +29,7 @@ def run_row(run: RunRef) -> Parameters:
 
 def run_of(row: Record) -> RunRef:
     """Return the run of a row."""
-    timestamp, seq, at, who, approved, review, dropped, files = row
+    seq, timestamp, at, who, approved, review, dropped, files = row
     return RunRef(timestamp, seq, datetime.fromisoformat(at), approved, review, dropped, json.loads(files), who)
 
 
@@ -53,7 +53,7 @@ def verdict_row(ref: VerdictRef, seq: int, place: int) -> Parameters:
 
 def verdict_of(row: Record) -> VerdictRef:
     """Return the verdict of a row."""
-    id_, _, _, run, version_id, symbol, timeframe, class_, tier, policy_sha256, data_digest, digest, at = row
+    _, _, id_, run, version_id, symbol, timeframe, class_, tier, policy_sha256, data_digest, digest, at = row
     return VerdictRef(
         id=id_,
         version_id=version_id,
@@ -66,6 +66,11 @@ def verdict_of(row: Record) -> VerdictRef:
         digest=digest,
         at=datetime.fromisoformat(at),
     )
+
+
+def verdict_key(id_: str) -> Parameters:
+    """Return what finds a verdict by its id."""
+    return {"id": id_, "run": id_.rpartition("/")[2]}
 
 
 def slot_row(key: SlotKey) -> Parameters:

@@ -6,7 +6,7 @@ A change here is a migration in ``migrations/versions`` and its id in :data:`REV
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -15,6 +15,8 @@ REVISION: Final = "0002"
 
 METADATA: Final = sa.MetaData()
 
+# In SQLite the rows lie in their key's order: one tree to write where there would be two.
+_CLUSTERED: Final[dict[str, Any]] = {"sqlite_with_rowid": False}
 _MODEL: Final = ("symbol", "timeframe", "version_id", "policy_sha256")
 
 
@@ -32,8 +34,8 @@ HEAD: Final = sa.Table("head", METADATA, _number("only", key=True), _number("seq
 RUNS: Final = sa.Table(
     "runs",
     METADATA,
-    _text("timestamp", key=True),
-    sa.Column("audit_seq", sa.Integer, nullable=False, unique=True),
+    _number("audit_seq", key=True),
+    sa.Column("timestamp", sa.String, nullable=False, unique=True),
     _text("at"),
     _text("who"),
     _number("approved"),
@@ -44,9 +46,9 @@ RUNS: Final = sa.Table(
 VERDICTS: Final = sa.Table(
     "verdicts",
     METADATA,
-    _text("id", key=True),
-    _number("audit_seq"),
-    _number("place"),
+    _number("audit_seq", key=True),
+    _number("place", key=True),
+    _text("id"),
     _text("run"),
     _text("version_id"),
     _text("symbol"),
@@ -57,10 +59,12 @@ VERDICTS: Final = sa.Table(
     _text("data_digest", optional=True),
     _text("digest"),
     _text("at"),
-    sa.Index("verdicts_by_run", "run", "place"),
     sa.Index("verdicts_by_slot", "symbol", "timeframe", "audit_seq"),
     sa.Index("verdicts_by_version", "symbol", "timeframe", "version_id", "audit_seq"),
+    **_CLUSTERED,
 )
+"""Found by id through their run, whose timestamp every id ends with."""
+
 MOVES: Final = sa.Table(
     "moves",
     METADATA,
@@ -71,6 +75,7 @@ MOVES: Final = sa.Table(
     _text("version_id"),
     _text("policy_sha256"),
     _text("since"),
+    **_CLUSTERED,
 )
 """Every champion of every slot; the last is the champion now."""
 
@@ -82,6 +87,7 @@ CHALLENGERS: Final = sa.Table(
     _number("place"),
     _text("since"),
     sa.Index("challengers_by_age", "symbol", "timeframe", "audit_seq", "place"),
+    **_CLUSTERED,
 )
 OVERRIDES: Final = sa.Table(
     "overrides",
@@ -92,7 +98,9 @@ OVERRIDES: Final = sa.Table(
     sa.Index("overrides_by_verdict", "verdict", "audit_seq"),
 )
 RECALLS: Final = sa.Table("recalls", METADATA, _number("audit_seq", key=True), _text("who"), _text("why"), _text("at"))
-RECALLED_NAMES: Final = sa.Table("recalled_names", METADATA, _text("name", key=True), _number("audit_seq", key=True))
+RECALLED_NAMES: Final = sa.Table(
+    "recalled_names", METADATA, _text("name", key=True), _number("audit_seq", key=True), **_CLUSTERED
+)
 TRIALS: Final = sa.Table(
     "trials",
     METADATA,
@@ -100,6 +108,7 @@ TRIALS: Final = sa.Table(
     _text("timeframe", key=True),
     _text("data_digest", key=True),
     _number("runs"),
+    **_CLUSTERED,
 )
 """How many runs judged a slot, by the digest of their data; :data:`ANY_DATA` counts them all."""
 

@@ -10,7 +10,7 @@ from typing import Final, Generic, TypeVar
 
 from trader_sdk.archive.changes import Recall, RunRef, SlotKey, VerdictRef
 from trader_sdk.archive.index import statements as sql
-from trader_sdk.archive.index.rows import held_of, override_of, recall_of, run_of, slot_row, verdict_of
+from trader_sdk.archive.index.rows import held_of, override_of, recall_of, run_of, slot_row, verdict_key, verdict_of
 from trader_sdk.archive.index.schema import ANY_DATA
 from trader_sdk.archive.index.statements import Session
 from trader_sdk.archive.slots import Pointers, pointers_of, slot_state
@@ -107,7 +107,7 @@ class IndexedState:
             yield from map(verdict_of, rows)
             if len(rows) < _PAGE_ROWS:
                 return
-            before = rows[-1][1]
+            before = rows[-1][0]
 
     def verdicts_of(self, key: SlotKey, limit: int | None = None) -> list[VerdictRef]:
         """Return a slot's verdicts, newest first, at most ``limit``."""
@@ -154,7 +154,7 @@ class IndexedState:
             yield run.timestamp, run
 
     def _verdict(self, id_: str) -> VerdictRef | None:
-        row = self._session.one(sql.ONE_VERDICT, {"id": id_})
+        row = self._session.one(sql.ONE_VERDICT, verdict_key(id_))
         return verdict_of(row) if row else None
 
     def _verdicts(self) -> Iterator[tuple[str, VerdictRef]]:

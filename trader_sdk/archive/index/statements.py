@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, Final, Protocol, TypeAlias
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import psycopg
 
 from trader_sdk.archive.index.schema import (
@@ -133,9 +133,11 @@ ALL_RUNS: Final = sa.select(RUNS).order_by(RUNS.c.audit_seq)
 COUNT_RUNS: Final = sa.select(sa.func.count()).select_from(RUNS)
 
 INSERT_VERDICT: Final = sa.insert(VERDICTS)
-ONE_VERDICT: Final = sa.select(VERDICTS).where(_of(VERDICTS, "id"))
+_WITH_RUN: Final = sa.join(VERDICTS, RUNS, VERDICTS.c.audit_seq == RUNS.c.audit_seq)
+_IN_RUN: Final = sa.select(VERDICTS).select_from(_WITH_RUN).where(RUNS.c.timestamp == sa.bindparam("run"))
+ONE_VERDICT: Final = _IN_RUN.where(_of(VERDICTS, "id"))
 ALL_VERDICTS: Final = sa.select(VERDICTS).order_by(VERDICTS.c.audit_seq, VERDICTS.c.place)
-VERDICTS_OF_RUN: Final = sa.select(VERDICTS).where(_of(VERDICTS, "run")).order_by(VERDICTS.c.place)
+VERDICTS_OF_RUN: Final = _IN_RUN.order_by(VERDICTS.c.place)
 VERDICTS_OF_SYMBOL: Final = ALL_VERDICTS.where(_of(VERDICTS, "symbol"))
 VERDICTS_OF_SLOT: Final = _limited(
     sa.select(VERDICTS)
@@ -161,6 +163,17 @@ MOVED_SLOTS: Final = (
 )
 
 INSERT_CHALLENGER: Final = sa.insert(CHALLENGERS)
+
+
+def _replacing(insert: sqlite.Insert | postgresql.Insert) -> sa.ClauseElement:
+    newer = {column: insert.excluded[column] for column in ("audit_seq", "place", "since")}
+    return insert.on_conflict_do_update(index_elements=list(CHALLENGERS.primary_key), set_=newer)
+
+
+PUT_CHALLENGER: Final = {
+    "sqlite": _replacing(sqlite.insert(CHALLENGERS)),
+    "postgresql": _replacing(postgresql.insert(CHALLENGERS)),
+}
 DELETE_CHALLENGER: Final = sa.delete(CHALLENGERS).where(_of(CHALLENGERS, *_SLOT, "version_id", "policy_sha256"))
 CHALLENGERS_OF_SLOT: Final = (
     sa.select(*(CHALLENGERS.c[name] for name in _HELD))

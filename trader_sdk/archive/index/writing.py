@@ -14,6 +14,7 @@ from trader_sdk.archive.index.rows import (
     recall_rows,
     run_row,
     slot_row,
+    verdict_key,
     verdict_of,
     verdict_row,
 )
@@ -66,7 +67,7 @@ def write_change(session: Session, change: Change) -> None:
         _move(session, *change.moved)
     if change.override is not None:
         session.run(sql.INSERT_OVERRIDE, override_row(change.seq, change.override))
-        row = session.one(sql.ONE_VERDICT, {"id": change.override.verdict})
+        row = session.one(sql.ONE_VERDICT, verdict_key(change.override.verdict))
         if row is not None:
             ref = verdict_of(row)
             _add(session, ref.slot, change.candidate(ref))
@@ -97,9 +98,7 @@ def _add(session: Session, key: SlotKey, held: Held) -> None:
     if last is None:
         _move(session, key, held)
     elif held_of(last).model != held.model:
-        row = held_row(key, held)
-        session.run(sql.DELETE_CHALLENGER, row)
-        session.run(sql.INSERT_CHALLENGER, row)
+        session.run(sql.PUT_CHALLENGER[session.dialect_name], held_row(key, held))
 
 
 def _move(session: Session, key: SlotKey, held: Held) -> None:

@@ -33,23 +33,22 @@ def downgrade() -> None:
 def _runs_and_verdicts() -> None:
     op.create_table(
         "runs",
-        _text("timestamp", key=True),
-        sa.Column("audit_seq", sa.Integer, nullable=False, unique=True),
+        _number("audit_seq", key=True),
+        sa.Column("timestamp", sa.String, nullable=False, unique=True),
         *(_text(name) for name in ("at", "who")),
         *(_number(name) for name in ("approved", "review", "dropped")),
         _text("files"),
     )
     op.create_table(
         "verdicts",
-        _text("id", key=True),
-        *(_number(name) for name in ("audit_seq", "place")),
-        *(_text(name) for name in ("run", "version_id", "symbol", "timeframe", "class")),
+        *(_number(name, key=True) for name in ("audit_seq", "place")),
+        *(_text(name) for name in ("id", "run", "version_id", "symbol", "timeframe", "class")),
         sa.Column("tier", sa.String),
         _text("policy_sha256"),
         sa.Column("data_digest", sa.String),
         *(_text(name) for name in ("digest", "at")),
+        sqlite_with_rowid=False,
     )
-    op.create_index("verdicts_by_run", "verdicts", ["run", "place"])
     op.create_index("verdicts_by_slot", "verdicts", ["symbol", "timeframe", "audit_seq"])
     op.create_index("verdicts_by_version", "verdicts", ["symbol", "timeframe", "version_id", "audit_seq"])
 
@@ -61,22 +60,29 @@ def _slots() -> None:
         *(_text(name, key=True) for name in slot),
         *(_number(name, key=True) for name in ("audit_seq", "place")),
         *(_text(name) for name in ("version_id", "policy_sha256", "since")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "challengers",
         *(_text(name, key=True) for name in (*slot, "version_id", "policy_sha256")),
         *(_number(name) for name in ("audit_seq", "place")),
         _text("since"),
+        sqlite_with_rowid=False,
     )
     op.create_index("challengers_by_age", "challengers", [*slot, "audit_seq", "place"])
-    op.create_table("trials", *(_text(name, key=True) for name in (*slot, "data_digest")), _number("runs"))
+    op.create_table(
+        "trials",
+        *(_text(name, key=True) for name in (*slot, "data_digest")),
+        _number("runs"),
+        sqlite_with_rowid=False,
+    )
 
 
 def _decisions() -> None:
     op.create_table("overrides", _number("audit_seq", key=True), _text("verdict"), _text("document"))
     op.create_index("overrides_by_verdict", "overrides", ["verdict", "audit_seq"])
     op.create_table("recalls", _number("audit_seq", key=True), *(_text(name) for name in ("who", "why", "at")))
-    op.create_table("recalled_names", _text("name", key=True), _number("audit_seq", key=True))
+    op.create_table("recalled_names", _text("name", key=True), _number("audit_seq", key=True), sqlite_with_rowid=False)
 
 
 def _text(name: str, *, key: bool = False) -> sa.Column[Any]:
