@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from trader_sdk.cli.output import Output
-from trader_sdk.contract.errors import EXIT_SIGINT, SdkError
+from trader_sdk.contract.errors import EXIT_SIGINT, SdkError, UsageError
 
 if TYPE_CHECKING:
     from trader_sdk.cli.run_screen import RunScreen
     from trader_sdk.contract.documents import TradingMode
     from trader_sdk.live.config import LiveConfig
     from trader_sdk.live.trader import LiveTrader
+    from trader_sdk.signing import PublicKey
 
+_FROM_ENVIRONMENT: Final = "env"
 _NOTHING_DONE: Final = {"bars": 0, "decisions": 0, "orders": 0, "fills": 0, "replay_from": None, "model_data_end": None}
 
 
@@ -43,6 +45,15 @@ def run(
     follow: Annotated[str, typer.Option(help="champion or latest-approved.")] = "champion",
     require: Annotated[str | None, typer.Option(help="all: one refused symbol ends the run.")] = None,
     accept_policy: Annotated[list[str] | None, typer.Option(help="Hash of a gate policy to trust; repeatable.")] = None,
+    require_signature: Annotated[
+        list[str] | None,
+        typer.Option(help="Public key file that must have signed, or env (TRADER_PUBLIC_KEYS); repeatable."),
+    ] = None,
+    max_model_age: Annotated[
+        int | None, typer.Option(min=1, help="Days; a model whose data ended earlier is stale (W706).")
+    ] = None,
+    pins: Annotated[Path | None, typer.Option(help="A trader-pins.toml: what people assert about files.")] = None,
+    recalls: Annotated[Path | None, typer.Option(help="A recalls.toml: what must not run any more.")] = None,
     max_bars: Annotated[int | None, typer.Option(min=1, help="End after this many bars.")] = None,
     speed: Annotated[float | None, typer.Option(min=0.0, help="Seconds a replayed bar takes.")] = None,
     dry_run: Annotated[int, typer.Option(min=0, max=1, help="1: decide and plan, send nothing.")] = 0,
@@ -80,6 +91,10 @@ def run(
             state_dir=state_dir_of(state_dir),
             confirm_live=confirm_live,
             accept_policies=tuple(accept_policy or ()),
+            require_signature=_accepted_keys(require_signature),
+            max_model_age=max_model_age,
+            pins=pins,
+            recalls=recalls,
         )
         return _trade(config, screen)
     finally:
@@ -102,6 +117,18 @@ def _requires_all(require: str | None, paper: int) -> bool:
     if require not in (None, "all", "any"):
         raise typer.BadParameter("--require takes all or any")
     return paper == 0 if require is None else require == "all"
+
+
+def _accepted_keys(names: list[str] | None) -> tuple[PublicKey, ...] | None:
+    from trader_sdk.signing import PUBLIC_KEYS_VARIABLE, public_keys_from_env, read_public_keys
+
+    if not names:
+        return None
+    held = [public_keys_from_env(os.environ) if name == _FROM_ENVIRONMENT else read_public_keys(name) for name in names]
+    keys = tuple(key for keys in held for key in keys)
+    if not keys:
+        raise UsageError("USAGE", "no key is accepted", where=f"--require-signature: {PUBLIC_KEYS_VARIABLE} is empty")
+    return keys
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from trader_sdk.contract.errors import ConfigError, UsageError
 from trader_sdk.contract.execution import DEFAULT_LIMITS, ExecutionLimits
 from trader_sdk.contract.timeframe import Timeframe
 from trader_sdk.risk import DEFAULT_RISK_LIMITS, RiskLimits
+from trader_sdk.signing import PublicKey
 
 REAL_DAILY: Final = "real-daily"
 SIMULATED_1MIN: Final = "simulated-1min"
@@ -42,8 +43,13 @@ class LiveConfig(BaseModel):
         state_dir: Where journals and run folders lie.
         confirm_live: Last four characters of the real account's number.
         accept_policies: Hashes of gate policies that are trusted beside the house's.
+        require_signature: Keys one of which must have signed a verdict; None: no signature is required.
+        max_model_age: Days; a model whose data ended earlier is stale (W706).
+        pins: A ``trader-pins.toml``: what people assert about files.
+        recalls: A ``recalls.toml``: what must not run, beside what the archive recalled.
         strategy: Stamped into client order ids.
         unknown_grace_seconds: How far apart two fruitless look-ups of an order must lie.
+        stream_barrier_seconds: How long after a minute's end the stream is waited for before REST is asked.
         execution: Sizing constants on a sleeve.
         risk: Account-wide limits.
     """
@@ -67,8 +73,13 @@ class LiveConfig(BaseModel):
     state_dir: Path = Field(default_factory=lambda: default_state_dir())
     confirm_live: str | None = None
     accept_policies: tuple[str, ...] = ()
+    require_signature: tuple[PublicKey, ...] | None = None
+    max_model_age: int | None = Field(default=None, ge=1)
+    pins: Path | None = None
+    recalls: Path | None = None
     strategy: str = Field(default="main", pattern=r"^[A-Za-z0-9]{1,6}$")
     unknown_grace_seconds: float = Field(default=5.0, gt=0)
+    stream_barrier_seconds: float = Field(default=3.0, gt=0)
     execution: ExecutionLimits = DEFAULT_LIMITS
     risk: RiskLimits = DEFAULT_RISK_LIMITS
 

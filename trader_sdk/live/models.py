@@ -104,6 +104,10 @@ def gate_table(archive: Path, config: LiveConfig, mode: TradingMode) -> list[Dep
         accept_policies=(*HOUSE_ONLY, *config.accept_policies),
         strict_version=config.strict_version,
         follow=config.follow,
+        require_signature=config.require_signature,
+        max_model_age=timedelta(days=config.max_model_age) if config.max_model_age else None,
+        pins=config.pins,
+        recalls=config.recalls,
     )
 
 
