@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from enum import StrEnum
-from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from trader_sdk.contract.spec import MARKET_FEATURES
-from trader_sdk.engine.dense import ACTIVATION_FUNCTIONS, DensePolicy, Floats
+from trader_sdk.engine.dense import DensePolicy, Floats
+from trader_sdk.engine.tail import SmallLayers
 
 
 class Continuation(StrEnum):
@@ -49,8 +48,7 @@ class PolicyStream:
         self._end = 0
         self._first, self._now, self._next = _with_sums(packed.first)
         self._is_ahead = self.is_summed = False
-        self._sums, self._logits, self._layers = _buffers(packed.rest, len(packed.bias))
-        self._activate = IN_PLACE[policy.activation]
+        self._layers = SmallLayers(policy)
 
     @property
     def ready(self) -> bool:
@@ -117,11 +115,8 @@ class PolicyStream:
         self._end = len(window)
 
     def _multiply(self) -> Floats:
-        self._now.inputs.dot(self._first, self._sums)
-        for values, inputs, weight, out in self._layers:
-            self._activate(values)
-            inputs.dot(weight, out)
-        return self._logits
+        self._now.inputs.dot(self._first, self._layers.sums)
+        return self._layers.run()
 
     def _sum_ahead(self) -> None:
         if self._is_ahead or self._end < self._older_bars:
@@ -164,31 +159,3 @@ def _turn(weight: Floats, rows: int, which: int) -> _Turn:
     inputs = np.zeros(rows + 2, dtype=np.float32)
     inputs[rows + which] = 1.0
     return _Turn(inputs, inputs[:MARKET_FEATURES], inputs[MARKET_FEATURES:rows], weight[rows + which])
-
-
-def _tanh(values: Floats) -> None:
-    np.tanh(values, values)
-
-
-def _assigning(function: Callable[[Floats], Floats]) -> Callable[[Floats], None]:
-    def activate(values: Floats) -> None:
-        values[...] = function(values)
-
-    return activate
-
-
-IN_PLACE: Final[Mapping[str, Callable[[Floats], None]]] = MappingProxyType(
-    {**{name: _assigning(function) for name, function in ACTIVATION_FUNCTIONS.items()}, "tanh": _tanh}
-)
-"""The activations, written over their input."""
-
-Step = tuple[Floats, Floats, Floats, Floats]
-
-
-def _buffers(rest: tuple[Floats, ...], hidden0: int) -> tuple[Floats, Floats, list[Step]]:
-    # Each later layer reads (values, 1): the last input is the bias row's, so that no addition is left to do.
-    inputs = [np.ones(len(weight), dtype=np.float32) for weight in rest]
-    values = [each[:-1] for each in inputs]
-    logits = np.empty(rest[-1].shape[1] if rest else hidden0, dtype=np.float32)
-    outs = [*values[1:], logits]
-    return (values[0] if rest else logits), logits, list(zip(values, inputs, rest, outs, strict=False))

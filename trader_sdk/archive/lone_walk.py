@@ -1,0 +1,66 @@
+"""Trade one track alone: account columns depend on what was decided before, so nothing can be batched over bars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from trader_sdk.archive.lone_sleeve import LoneSleeve, columns_buffer
+from trader_sdk.archive.tracks import INITIAL_EQUITY, Desk
+from trader_sdk.engine.dense import DensePolicy
+from trader_sdk.engine.history import HistoryEngine
+from trader_sdk.engine.tail import Tail
+
+
+def walk_alone(policy: DensePolicy, engine: HistoryEngine, desk: Desk) -> None:
+    """Walk the only track of ``desk`` and note it in the desk's recorder.
+
+    Args:
+        policy: Decides.
+        engine: Computes the market part of its first layer.
+        desk: One track, and what trading on it means.
+    """
+    opens, closes = (each[:, 0].tolist() for each in desk.prices())
+    sleeve = LoneSleeve(INITIAL_EQUITY, desk.costs, desk.limits)
+    actions = _actions_alone(policy, engine, desk, sleeve, closes)
+    meaning, years, note = desk.spec.actions, desk.years, desk.recorder.lone()
+    for bar, action in enumerate(actions):
+        price, opened, closed = closes[bar], opens[bar + 1], closes[bar + 1]
+        before, cost = sleeve.cash + sleeve.shares * opened, 0.0
+        direction, size, _ = meaning[action]
+        position = sleeve.shares * price
+        target = sleeve.target(direction, size, sleeve.cash + position, position) if direction else position
+        if target != position:
+            cost, net = sleeve.fill((target - position) / price, opened)
+            if net is not None:
+                note.trades.append(net / before)
+        held = sleeve.shares * opened / before
+        if sleeve.shares < 0.0:
+            cost += sleeve.pay_borrow(closed, years)
+        value = sleeve.shares * closed
+        equity = sleeve.cash + value
+        sleeve.peak = max(sleeve.peak, equity)
+        note.bar(bar, action, before, held, cost / before, equity, value / equity)
+    cost, net = sleeve.fill(-sleeve.shares, closes[-1])
+    note.close_out(cost, net, sleeve.cash)
+
+
+def _actions_alone(
+    policy: DensePolicy, engine: HistoryEngine, desk: Desk, sleeve: LoneSleeve, closes: list[float]
+) -> Iterator[int]:
+    """Yield the action of each bar but the last; the sleeve is read when the next is asked for."""
+    (track,), n_account = desk.tracks, desk.spec.n_account
+    rows = track.market[track.window.start - desk.spec.window + 1 : track.window.stop - 1]
+    bias = policy.packed.bias
+    if n_account == 0:
+        for _, sums in engine.blocks(rows):
+            yield from policy.logits_from_sums(sums, np.zeros((len(sums), 0), np.float32)).argmax(axis=1).tolist()
+        return
+    tail = Tail(policy)
+    account = columns_buffer(tail.account)
+    for first, sums in engine.blocks(rows):
+        sums += bias
+        for bar, each in enumerate(sums, first):
+            sleeve.write_columns(closes[bar], account, n_account)
+            yield tail.action(each)
