@@ -36,7 +36,7 @@ def _float32(tensors: Mapping[str, Array], name: str) -> NDArray[np.float32]:
         raise CheckpointError("E101", "a layer's weights are no floats", where=name, found=str(tensor.dtype))
     with np.errstate(over="ignore"):
         narrow = np.ascontiguousarray(tensor, dtype=np.float32)
-    if narrow is not tensor:
+    if not np.may_share_memory(narrow, tensor):
         require_finite(name, narrow)
     narrow.setflags(write=False)
     return narrow
