@@ -222,13 +222,13 @@ class _Door:
     def _unsigned(self, judged: JudgedModel, allowed: Eligibility) -> Finding | None:
         if self.asked.signers is None:
             return None
-        refusals = signature_findings(self.reader.root, judged.verdict, allowed.override, self.asked.signers)
+        refusals = signature_findings(self.reader.place, judged.verdict, allowed.override, self.asked.signers)
         return refusals[0] if refusals else None
 
     def _notes(self, model: NativeModelWrapper, judged: JudgedModel, allowed: Eligibility) -> list[Finding]:
         verdict = judged.verdict
         notes = [*_offline_findings(self.reader.place)]
-        notes += signature_findings(self.reader.root, verdict, allowed.override, self.asked.signers)
+        notes += signature_findings(self.reader.place, verdict, allowed.override, self.asked.signers)
         if self.asked.max_model_age is None:
             return notes
         end = model.metadata.get("data_end") or (verdict.data.end if verdict.data else None)

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Container, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
-from trader_sdk.archive.identity import login_name
-from trader_sdk.archive.layout import UNFINISHED_PREFIX
-from trader_sdk.archive.store.audit import AuditLog
-from trader_sdk.archive.store.chain import ChainHead, HeadMovedError
-from trader_sdk.archive.store.durable import remove_folder, storage_errors, sync_folder, unfinished_folder
-from trader_sdk.archive.store.folder import FolderStore
-from trader_sdk.archive.store.lock import writer_lock
+from trader_sdk.archive.store.chain import Chain, ChainHead, HeadMovedError
 from trader_sdk.archive.store.port import AuditChain
 from trader_sdk.contract.documents import Who
+
+if TYPE_CHECKING:
+    from trader_sdk.archive.slots import FoldedState
 
 _T = TypeVar("_T")
 _FIRST_PAUSE_SECONDS: Final = 0.01
@@ -39,6 +36,23 @@ class Offline:
     since: datetime
     head: ChainHead
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """What a writer that died or lost left; no reader looks at it.
+
+    Attributes:
+        name: Inside the archive.
+        what: What it is, for a person.
+        is_unfinished: Whether the next writer removes it by itself.
+        age: Since it was written, where that is known.
+    """
+
+    name: str
+    what: str
+    is_unfinished: bool = False
+    age: timedelta | None = None
 
 
 class Place(Protocol):
@@ -94,90 +108,27 @@ class Place(Protocol):
     def keep_index(self) -> None:
         """Bring what is derived from the chain to its end, after a commit; a failure loses nothing."""
 
+    def rebuild_index(self, timeout_seconds: float) -> int:
+        """Make what is derived from the chain again; return the number of runs."""
+
+    def stale_indexes(self, chain: Chain, state: FoldedState) -> list[str]:
+        """Return what is derived and is not what all of the chain says."""
+
+    def stored_digest(self, name: str, sha256: str) -> str | None:
+        """Return the digest of what the archive itself holds for a committed file, None where it holds nothing."""
+
+    def leftovers(self, runs: Container[str], digests: Container[str]) -> Iterator[Leftover]:
+        """Yield what no record names, given the names of all runs and the digests (hex) of all their files."""
+
+    def discard(self, name: str) -> None:
+        """Remove a leftover; for whoever made sure that no record names it."""
+
     def identity(self, claimed: str | None = None) -> Who:
         """Return who acts.
 
         Raises:
             UsageError: ``claimed`` is another than the archive itself knows.
         """
-
-
-class FolderPlace:
-    """An archive in a folder of this machine.
-
-    Args:
-        root: The folder.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.chain = AuditLog(root)
-
-    @property
-    def where(self) -> str:
-        """Return the folder."""
-        return str(self.root)
-
-    @property
-    def offline(self) -> None:
-        """Return None: a folder is here or not."""
-
-    def refresh(self) -> None:
-        """Do nothing: the folder is the archive."""
-
-    def fetch(self, name: str, sha256: str) -> Path:  # noqa: ARG002 # whoever reads the file compares its digest
-        """Return the file in the folder, whatever it is by now."""
-        return self.root / name
-
-    def fetch_named(self, prefix: str) -> list[Path]:
-        """Return the files under a prefix; none where they cannot be listed."""
-        return [self.root / name for name in FolderStore(self.root).list(prefix)]
-
-    def put_named(self, name: str, data: bytes) -> bool:
-        """Add a file; False where the name is taken."""
-        return FolderStore(self.root).put_new(name, data)
-
-    @contextmanager
-    def writing(self, timeout_seconds: float) -> Iterator[None]:
-        """Hold the archive's lock; the folder is made where there is none."""
-        with storage_errors(self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
-        with writer_lock(self.root, timeout_seconds):
-            yield
-
-    @contextmanager
-    def staging(self) -> Iterator[Path]:
-        """Give an unfinished folder inside the archive; for whoever holds its lock."""
-        for leftover in self.root.glob(f"{UNFINISHED_PREFIX}*"):
-            # Only the lock's holder makes them, so whoever left this one is dead.
-            remove_folder(leftover)
-        with unfinished_folder(self.root) as folder:
-            yield folder
-
-    @contextmanager
-    def published(self, staged: Path, timestamp: str) -> Iterator[None]:
-        """Rename the folder to its final name, and back where nothing was committed."""
-        final = self.root / timestamp
-        staged.rename(final)
-        try:
-            sync_folder(self.root)
-            yield
-        except BaseException:
-            # An interrupt may come after the line was written: only what was not committed is taken back.
-            last = self.chain.last()
-            if last is None or last.body.get("timestamp") != timestamp:
-                final.rename(staged)
-            raise
-
-    def keep_index(self) -> None:
-        """Bring ``index.sqlite`` and ``index.json`` to the chain's end."""
-        from trader_sdk.archive.index.listing import keep_index
-
-        keep_index(self.root, self.chain)
-
-    def identity(self, claimed: str | None = None) -> Who:
-        """Return the login, or whoever one says to be: a folder knows nobody."""
-        return Who(kind="os", name=claimed or login_name())
 
 
 def locate(archive: Path | str | Place) -> Place:
@@ -192,6 +143,7 @@ def locate(archive: Path | str | Place) -> Place:
     """
     if not isinstance(archive, Path | str):
         return archive
+    from trader_sdk.archive.local import FolderPlace
     from trader_sdk.archive.named import named_place
 
     return named_place(str(archive)) or FolderPlace(Path(archive))

@@ -96,7 +96,7 @@ def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
 
 def _place(named: NamedArchive) -> Place:
     if named.index is None and "://" not in named.store:
-        from trader_sdk.archive.location import FolderPlace
+        from trader_sdk.archive.local import FolderPlace
 
         return FolderPlace(Path(named.store).expanduser())
     from trader_sdk.archive.shared import SharedPlace

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,8 +15,9 @@ import structlog
 
 from trader_sdk.archive.identity import known_as, login_name
 from trader_sdk.archive.layout import UNFINISHED_PREFIX
-from trader_sdk.archive.location import Offline
-from trader_sdk.archive.store.chain import START
+from trader_sdk.archive.location import Leftover, Offline
+from trader_sdk.archive.slots import fold
+from trader_sdk.archive.store.chain import START, Chain
 from trader_sdk.archive.store.durable import remove_folder, storage_errors, unfinished_folder
 from trader_sdk.archive.store.faults import RefusedError, UnreachableError
 from trader_sdk.archive.store.mirror import Mirror
@@ -26,6 +27,7 @@ from trader_sdk.contract.errors import ArchiveError, StorageError
 
 if TYPE_CHECKING:
     from trader_sdk.archive.index.archive_index import ArchiveIndex
+    from trader_sdk.archive.slots import FoldedState
 
 _log = structlog.get_logger(__name__)
 
@@ -158,16 +160,56 @@ class SharedPlace:
 
     def keep_index(self) -> None:
         """Bring the database's index to the chain's end, where there is a database."""
-        if self.index is None:
-            return
-        index = self.index()
         try:
-            index.follow(self.chain)
+            with self._index() as index:
+                if index is not None:
+                    index.follow(self.chain)
         except (ArchiveError, StorageError) as error:
             # The chain is the truth and is committed; the next writer brings the index after it.
             _log.warning("index_behind", where=error.where, why=error.message)
+
+    def rebuild_index(self, timeout_seconds: float) -> int:  # noqa: ARG002 # the database has a lock of its own
+        """Make the database's index again, where there is a database; return the number of runs."""
+        with self._index() as index:
+            if index is not None:
+                index.rebuild(self.chain)
+        return len(fold(self.chain.read().records).runs)
+
+    def stale_indexes(self, chain: Chain, state: FoldedState) -> list[str]:  # noqa: ARG002 # its head covers all rows
+        """Return the database's index where it is not at the chain's end."""
+        with self._index() as index:
+            return [index.where] if index is not None and index.head() != chain.head else []
+
+    @contextmanager
+    def _index(self) -> Iterator[ArchiveIndex | None]:
+        if self.index is None:
+            yield None
+            return
+        index = self.index()
+        try:
+            yield index
         finally:
             index.close()
+
+    def stored_digest(self, name: str, sha256: str) -> str | None:  # noqa: ARG002 # objects have no other name
+        """Return the digest of the object itself, whatever this host's copy holds."""
+        try:
+            return hashlib.sha256(self.store.get(object_name(sha256))).hexdigest()
+        except UnreachableError:
+            raise
+        except ArchiveError:
+            return None
+
+    def leftovers(self, runs: Container[str], digests: Container[str]) -> Iterator[Leftover]:  # noqa: ARG002 # by digest
+        """Yield objects that no record names: of a writer that died, lost, or has not committed yet."""
+        for name in self.store.list(OBJECTS_PREFIX):
+            if name.removeprefix(OBJECTS_PREFIX) not in digests:
+                yield Leftover(name, "an object that no record names; it is ignored", age=self.store.age(name))
+
+    def discard(self, name: str) -> None:
+        """Remove an object that no record names."""
+        if name.startswith(OBJECTS_PREFIX):
+            self.store.remove(name)
 
     def identity(self, claimed: str | None = None) -> Who:
         """Return the database role or the access key; the login where there is neither.

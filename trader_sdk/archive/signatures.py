@@ -6,44 +6,48 @@ without a key from elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
-from trader_sdk.archive.store.durable import storage_errors, sync_folder
+from trader_sdk.archive.location import Place, locate
 from trader_sdk.contract.documents import Override, Verdict
-from trader_sdk.contract.errors import CheckpointError, Finding
-from trader_sdk.signing import PublicKey, Signature, Signed, canonical_bytes, read_signature, verify, write_signature
+from trader_sdk.contract.errors import CheckpointError, Finding, UsageError
+from trader_sdk.signing import PublicKey, Signature, Signed, canonical_bytes, encode_signature, read_signature, verify
 
 SIGNATURES_FOLDER: Final = "signatures"
 _MAX_SIGNATURES: Final = 64
 _REMEDY: Final = "Have it signed with `trader compat sign ARCHIVE --verdict ID`, or correct the accepted keys."
 
 
-def add_signature(root: Path, signature: Signature) -> Path:
+def add_signature(archive: Path | str | Place, signature: Signature) -> Path:
     """Put a signature into an archive; nothing that is there is changed.
 
+    Returns:
+        Where it lies on this host.
+
     Raises:
-        UsageError: Another file has its name.
+        UsageError: Another signature has its name.
         StorageError: The disk refuses.
+        UnreachableError: E610, a shared archive does not answer.
     """
-    folder = _folder(root, signature.document_sha256)
-    path = folder / f"{signature.key_id.removeprefix('ed25519:')}.json"
-    with storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        write_signature(path, signature)
-        for synced in (folder, folder.parent, root):
-            sync_folder(synced)
+    place = locate(archive)
+    name = f"{_prefix(signature.document_sha256)}{signature.key_id.removeprefix('ed25519:')}.json"
+    data = encode_signature(signature)
+    created = place.put_named(name, data)
+    (path,) = place.fetch_named(name)
+    if not created and path.read_bytes() != data:
+        raise UsageError("USAGE", "another file has this name", where=f"{place.where}/{name}")
     return path
 
 
 def signature_findings(
-    root: Path, verdict: Verdict, override: Override | None, accepted: Collection[PublicKey] | None
+    place: Place, verdict: Verdict, override: Override | None, accepted: Collection[PublicKey] | None
 ) -> tuple[Finding, ...]:
     """Return what is to be said of the signatures of a verdict, and of the override that lifts it.
 
     Args:
-        root: The archive's folder.
+        place: Where the archive lies.
         verdict: Checked against the chain.
         override: The one that lifts it, None where the gate itself approved it.
         accepted: Keys one of which must have signed each document; None where no signature is required.
@@ -53,9 +57,9 @@ def signature_findings(
     """
     documents = [canonical_bytes(one) for one in (verdict, override) if one is not None]
     if accepted is None:
-        unsigned = [one for one in documents if not any(_files(root, one))]
+        unsigned = [one for one in documents if not _files(place, one)]
         return tuple(Finding("W105", f"{one.kind} {verdict.version_id}") for one in unsigned)
-    faults = [(one, _fault(root, one, accepted)) for one in documents]
+    faults = [(one, _fault(place, one, accepted)) for one in documents]
     expected = "signed by " + (" or ".join(sorted(key.key_id for key in accepted)) or "nobody: no key is accepted")
     return tuple(
         Finding("E104", f"{one.kind} {verdict.version_id}", expected, fault, _REMEDY)
@@ -64,9 +68,9 @@ def signature_findings(
     )
 
 
-def _fault(root: Path, signed: Signed, accepted: Collection[PublicKey]) -> str | None:
+def _fault(place: Place, signed: Signed, accepted: Collection[PublicKey]) -> str | None:
     reasons = []
-    for path in _files(root, signed):
+    for path in _files(place, signed):
         try:
             verify(signed, read_signature(path), accepted, where=str(path))
         except CheckpointError as error:
@@ -76,14 +80,9 @@ def _fault(root: Path, signed: Signed, accepted: Collection[PublicKey]) -> str |
     return "; ".join(reasons)[:400] or "unsigned"
 
 
-def _files(root: Path, signed: Signed) -> Iterator[Path]:
-    folder = _folder(root, signed.sha256)
-    try:
-        listed = sorted(folder.glob("*.json"))
-    except OSError:
-        return
-    yield from listed[:_MAX_SIGNATURES]
+def _files(place: Place, signed: Signed) -> list[Path]:
+    return place.fetch_named(_prefix(signed.sha256))[:_MAX_SIGNATURES]
 
 
-def _folder(root: Path, digest: str) -> Path:
-    return root / SIGNATURES_FOLDER / digest.removeprefix("sha256:")
+def _prefix(digest: str) -> str:
+    return f"{SIGNATURES_FOLDER}/{digest.removeprefix('sha256:')}/"

@@ -13,7 +13,7 @@ from trader_sdk.signing.keys import (
     read_public_keys,
     write_key_pair,
 )
-from trader_sdk.signing.signatures import read_signature, sign, verify, write_signature
+from trader_sdk.signing.signatures import encode_signature, read_signature, sign, verify, write_signature
 
 __all__ = [
     "PRIVATE_KEY_VARIABLE",
@@ -24,6 +24,7 @@ __all__ = [
     "Signature",
     "Signed",
     "canonical_bytes",
+    "encode_signature",
     "generate_key",
     "private_key_from_env",
     "public_keys_from_env",

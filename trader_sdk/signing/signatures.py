@@ -89,11 +89,11 @@ def write_signature(path: str | os.PathLike[str], signature: Signature) -> None:
         UsageError: Another file of that name exists.
         StorageError: The disk refuses.
     """
-    text = json.dumps(json.loads(signature.model_dump_json(by_alias=True)), indent=1) + "\n"
+    data = encode_signature(signature)
     try:
-        write_once(Path(path), text.encode("ascii"), 0o644)
+        write_once(Path(path), data, 0o644)
     except FileExistsError as error:
-        if not _is_there(Path(path), text):
+        if not _is_there(Path(path), data):
             raise UsageError("USAGE", "another file has this name", where=os.fspath(path)) from error
     except OSError as error:
         raise StorageError(
@@ -101,8 +101,13 @@ def write_signature(path: str | os.PathLike[str], signature: Signature) -> None:
         ) from error
 
 
-def _is_there(path: Path, text: str) -> bool:
+def encode_signature(signature: Signature) -> bytes:
+    """Return a detached signature as its file's bytes."""
+    return (json.dumps(json.loads(signature.model_dump_json(by_alias=True)), indent=1) + "\n").encode("ascii")
+
+
+def _is_there(path: Path, data: bytes) -> bool:
     try:
-        return read_small(path).data == text.encode("ascii")
+        return read_small(path).data == data
     except OSError:
         return False

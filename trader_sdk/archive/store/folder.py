@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path, PurePosixPath
 
 from trader_sdk.archive.layout import UNFINISHED_PREFIX
@@ -78,6 +80,23 @@ class FolderStore:
             if path.is_file() and not path.name.startswith(UNFINISHED_PREFIX)
         )
         yield from (name for name in names if name.startswith(prefix) and name > after)
+
+    def age(self, name: str) -> timedelta:
+        """Return how long ago a name was given."""
+        path = self._path(name)
+        with storage_errors(path):
+            try:
+                return timedelta(seconds=max(0.0, time.time() - path.stat().st_mtime))
+            except FileNotFoundError as error:
+                raise no_such_name(self.where, name) from error
+
+    def remove(self, name: str) -> None:
+        """Take a name away, durably."""
+        path = self._path(name)
+        with storage_errors(path):
+            path.unlink(missing_ok=True)
+            if path.parent.is_dir():
+                sync_folder(path.parent)
 
     def _path(self, name: str) -> Path:
         return self.root / checked_name(name)

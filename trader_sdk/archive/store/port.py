@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from trader_sdk.archive.store.chain import Chain, ChainHead
@@ -91,3 +91,13 @@ class Store(Protocol):
 
     def list(self, prefix: str = "", *, after: str = "") -> Iterator[str]:
         """Yield the names that begin with ``prefix`` and sort behind ``after``, in order."""
+
+    def age(self, name: str) -> timedelta:
+        """Return how long ago a name was given.
+
+        Raises:
+            ArchiveError: E602 where there is no such name.
+        """
+
+    def remove(self, name: str) -> None:
+        """Take a name away; only for what no committed record names. Nothing happens where there is no such name."""

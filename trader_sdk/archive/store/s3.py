@@ -153,12 +153,15 @@ class S3Objects:
                 yield from (name for name in names if name.startswith(prefix) and name > after)
 
     def age(self, name: str) -> timedelta:
-        """Return how long ago an object was written, by the service's own clock where it tells one."""
+        """Return how long ago an object was written."""
         import obstore
 
         with self._typed(name):
-            written = obstore.head(self._client, str(checked_name(name)))["last_modified"]
-            return datetime.now(UTC) - written
+            try:
+                written = obstore.head(self._client, str(checked_name(name)))["last_modified"]
+            except FileNotFoundError as error:
+                raise no_such_name(self.where, name) from error
+        return max(timedelta(0), datetime.now(UTC) - written)
 
     def remove(self, name: str) -> None:
         """Remove an object; for what no committed record names."""

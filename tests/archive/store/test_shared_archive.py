@@ -1,0 +1,216 @@
+"""One suite for an archive wherever it lies: a folder, S3 alone, S3 with PostgreSQL, a folder with PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trader_sdk.approved import deployable, load_approved
+from trader_sdk.archive.governance import Decider, override, promote, recall, revert
+from trader_sdk.archive.manager import TrainingArchiveManager, archive_run
+from trader_sdk.archive.reader import ArchiveReader
+from trader_sdk.archive.verify import verify
+from trader_sdk.contract.documents import GateClass
+from trader_sdk.contract.errors import ArchiveError, CompatibilityError, LifecycleError, UsageError
+
+KINDS = ("folder", "s3", "s3+postgres", "folder+postgres")
+
+
+@dataclass(frozen=True)
+class Shop:
+    """An archive and what two hosts need to use it.
+
+    Attributes:
+        kind: Where it lies.
+        name: What commands call it.
+        move: Makes this process another host: its own cache, its own home.
+        samples: Builders of what a trainer hands over.
+        folder: For checkpoints.
+    """
+
+    kind: str
+    name: str
+    move: Callable[[str], None]
+    samples: Any
+    folder: Path
+
+    def archive(self, seed: int = 0, **changes: Any) -> Any:
+        """Archive one model, with a checkpoint of its own for each seed."""
+        final = self.samples.write_checkpoint(self.folder / f"{seed}.safetensors", seed)
+        manager = TrainingArchiveManager(self.name)
+        return manager.archive_training_run(self.samples.summary_of(self.samples.model_summary(final, **changes)))
+
+
+@pytest.fixture(params=KINDS)
+def shop(request: pytest.FixtureRequest, tmp_path: Path, samples: Any, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    """Configure an empty archive of each kind."""
+    kind = str(request.param)
+    settings = {"store": str(tmp_path / "archive")}
+    if kind.startswith("s3"):
+        settings["store"] = request.getfixturevalue("bucket").url
+    if kind.endswith("postgres"):
+        settings["index"] = request.getfixturevalue("database").url()
+    config = tmp_path / "trader.toml"
+    config.write_text("[archive.desk]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items()))
+    monkeypatch.setenv("TRADER_CONFIG", str(config))
+
+    def move(host: str) -> None:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / host / "cache"))
+        monkeypatch.setenv("HOME", str(tmp_path / host))
+
+    move("trainer-host")
+    return Shop(kind, "desk", move, samples, tmp_path / "ckpt")
+
+
+def test_run_archived_on_one_host_is_loaded_on_another(shop: Shop) -> None:
+    """The champion's bytes, its verdict and its numbers are the same there."""
+    run = shop.archive()
+    shop.move("trader-host")
+    model = load_approved(shop.name, "AAPL")
+    verdict = run.assessments[0]
+    assert model.approval.version_id == verdict.version_id
+    assert model.policy_sha256 == verdict.policy_sha256
+    assert model.sha256.removeprefix("sha256:") in {subject.sha256 for subject in verdict.subjects}
+    assert verify(shop.name).faults == ()
+
+
+def test_runs_and_verdicts_are_seen_by_every_question(shop: Shop) -> None:
+    """Approved models, history, the gate table and the state."""
+    first, second = shop.archive(0), shop.archive(1, symbol="IBM")
+    shop.move("trader-host")
+    manager = TrainingArchiveManager(shop.name)
+    assert manager.get_approved_models(second.timestamp) == ["IBM_1Day"]
+    assert [entry.timestamp for entry in manager.get_symbol_history("AAPL")] == [first.timestamp]
+    assert [(row.symbol, row.chosen) for row in deployable(shop.name)] == [("AAPL", True), ("IBM", True)]
+    assert list(ArchiveReader(shop.name).state.runs) == [first.timestamp, second.timestamp]
+
+
+def test_runs_of_one_second_have_names_of_their_own(shop: Shop) -> None:
+    """The name is decided where the commit is."""
+    at = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
+    final = shop.samples.write_checkpoint(shop.folder / "0.safetensors", 0)
+    summary = shop.samples.summary_of(shop.samples.model_summary(final))
+    names = []
+    for host in ("one", "two"):
+        shop.move(host)
+        names.append(TrainingArchiveManager(shop.name, clock=lambda: at).archive_training_run(summary).timestamp)
+    assert names == ["20261121_093000", "20261121_093000_2"]
+
+
+def test_trials_are_counted_across_hosts(shop: Shop) -> None:
+    """Opening one GATE block again from another host is a trial."""
+    shop.archive(0)
+    shop.move("other-host")
+    assert shop.archive(1).assessments[0].n_trials == 2
+
+
+def test_pointer_moves_on_one_host_and_is_followed_on_another(shop: Shop) -> None:
+    """Promote, revert, and a stale promote that loses."""
+    old, new = shop.archive(0).assessments[0].version_id, shop.archive(1).assessments[0].version_id
+    shop.move("partner-host")
+    promote(shop.name, "AAPL", "1Day", new, why="better")
+    shop.move("trader-host")
+    assert load_approved(shop.name, "AAPL").approval.version_id == new
+    with pytest.raises(LifecycleError):
+        promote(shop.name, "AAPL", "1Day", new, expected=old)
+    revert(shop.name, "AAPL", "1Day", why="worse")
+    shop.move("partner-host")
+    assert load_approved(shop.name, "AAPL").approval.version_id == old
+
+
+def test_recall_on_one_host_refuses_on_all(shop: Shop) -> None:
+    """E505, at the next look."""
+    version = shop.archive().assessments[0].version_id
+    shop.move("trader-host")
+    load_approved(shop.name, "AAPL")
+    shop.move("partner-host")
+    recall(shop.name, [version], why="leak")
+    shop.move("trader-host")
+    with pytest.raises(CompatibilityError) as caught:
+        load_approved(shop.name, "AAPL")
+    assert caught.value.code == "E505"
+
+
+def test_override_lifts_a_review_model_on_every_host(shop: Shop) -> None:
+    """With its ceiling, in the name that the archive knows."""
+    run = shop.archive(gate={"final": shop.samples.gate_block(fitness_score=0.6), "best": None})
+    assert run.assessments[0].class_ is GateClass.REVIEW
+    until = datetime.now(UTC) + timedelta(days=1)
+    written = override(shop.name, run.assessments[0].id, why="paper only", until=until)
+    shop.move("trader-host")
+    assert load_approved(shop.name, "AAPL").approval.override == written
+
+
+def test_who_is_what_the_archive_itself_knows(shop: Shop) -> None:
+    """A role, a key, or where there is neither the login or what one says."""
+    shop.archive()
+    expected = {"folder": "os", "s3": "key", "s3+postgres": "database", "folder+postgres": "database"}[shop.kind]
+    who = ArchiveReader(shop.name).chain.records[0].who
+    assert who.kind == expected
+    if expected == "database":
+        assert who.name == "writer"
+    before = ArchiveReader(shop.name).head
+    if expected == "os":
+        recall(shop.name, ["x"], why="y", decider=Decider(who="bob"))
+        assert ArchiveReader(shop.name).chain.records[-1].who.name == "bob"
+        return
+    final = shop.samples.write_checkpoint(shop.folder / "0.safetensors", 0)
+    summary = shop.samples.summary_of(shop.samples.model_summary(final))
+    for act in (
+        lambda: recall(shop.name, ["x"], why="y", decider=Decider(who="bob")),
+        lambda: TrainingArchiveManager(shop.name, who="bob").archive_training_run(summary),
+    ):
+        with pytest.raises(UsageError):
+            act()
+    assert ArchiveReader(shop.name).head == before
+
+
+def test_refused_summary_leaves_nothing(shop: Shop) -> None:
+    """E609, and no archive is made by it."""
+    with pytest.raises(ArchiveError) as caught:
+        archive_run(shop.name, checkpoints="nowhere.pt", metrics={}, symbol="../../etc", timeframe="1Day")
+    assert caught.value.code == "E609"
+    with pytest.raises(ArchiveError) as caught:
+        ArchiveReader(shop.name)
+    assert caught.value.code == "E608"
+    assert "desk" in str(caught.value) or str(shop.folder.parent) in str(caught.value)
+
+
+def test_archive_without_runs_is_typed_for_every_question(shop: Shop) -> None:
+    """E608 for readers and for deciders; nothing is made by asking."""
+    for act in (
+        lambda: load_approved(shop.name, "AAPL"),
+        lambda: deployable(shop.name),
+        lambda: recall(shop.name, ["x"], why="y"),
+        lambda: promote(shop.name, "AAPL", "1Day", "x"),
+        lambda: verify(shop.name),
+    ):
+        with pytest.raises(ArchiveError) as caught:
+            act()
+        assert caught.value.code == "E608"
+
+
+_LIGHT = """
+import sys
+from trader_sdk.approved import load_approved
+load_approved(sys.argv[1], "AAPL")
+heavy = {"obstore", "psycopg", "sqlalchemy", "torch", "alpaca"} & set(sys.modules)
+assert not heavy, heavy
+"""
+
+
+def test_folder_needs_neither_a_client_of_s3_nor_of_a_database(tmp_path: Path, samples: Any) -> None:
+    """What a URL asks for is imported where one is given."""
+    final = samples.write_checkpoint(tmp_path / "c.safetensors")
+    archive = tmp_path / "archive"
+    TrainingArchiveManager(archive).archive_training_run(samples.summary_of(samples.model_summary(final)))
+    subprocess.run([sys.executable, "-c", _LIGHT, str(archive)], check=True, timeout=60, env=dict(os.environ))
