@@ -55,6 +55,9 @@ class ArchiveState(Protocol):
     def slot(self, key: SlotKey) -> SlotState:
         """Return a slot with all that happened in it; an empty one where nothing was ever approved."""
 
+    def champion(self, key: SlotKey) -> Champion | None:
+        """Return who holds a slot."""
+
     def pointers(self, key: SlotKey) -> Pointers:
         """Return what a slot's pointers name."""
 
@@ -163,6 +166,11 @@ class FoldedState:
         holders = self.holders.get(key, Holders())
         return slot_state(key, holders.moves, holders.challengers.values())
 
+    def champion(self, key: SlotKey) -> Champion | None:
+        """Return who holds a slot."""
+        holders = self.holders.get(key)
+        return champion_of(holders.moves[-1]) if holders and holders.moves else None
+
     def pointers(self, key: SlotKey) -> Pointers:
         """Return what a slot's pointers name."""
         holders = self.holders.get(key, Holders())
@@ -215,31 +223,32 @@ def fold(records: Iterable[AuditRecord]) -> FoldedState:
 
 def slot_state(key: SlotKey, moves: Sequence[Held], challengers: Iterable[Held]) -> SlotState:
     """Return a slot as a document."""
-    history = tuple(_champion(held) for held in moves)
+    history = tuple(champion_of(held) for held in moves)
     return SlotState(
         symbol=key.symbol,
         timeframe=key.timeframe,
         champion=history[-1] if history else None,
         previous=history[-2] if len(history) > 1 else None,
         history=history,
-        challengers=tuple(_challenger(held) for held in challengers),
+        challengers=tuple(_challenger_of(held) for held in challengers),
     )
 
 
 def pointers_of(last_moves: Sequence[Held], challenger: Held | None) -> Pointers:
     """Return a slot's pointers from its last two moves, oldest first, and its newest challenger."""
     return Pointers(
-        champion=_champion(last_moves[-1]) if last_moves else None,
-        previous=_champion(last_moves[-2]) if len(last_moves) > 1 else None,
-        challenger=_challenger(challenger) if challenger else None,
+        champion=champion_of(last_moves[-1]) if last_moves else None,
+        previous=champion_of(last_moves[-2]) if len(last_moves) > 1 else None,
+        challenger=_challenger_of(challenger) if challenger else None,
     )
 
 
-def _champion(held: Held) -> Champion:
+def champion_of(held: Held) -> Champion:
+    """Return a model as the champion of its slot."""
     return Champion(version_id=held.version_id, policy_sha256=held.policy_sha256, since=held.since)
 
 
-def _challenger(held: Held) -> Challenger:
+def _challenger_of(held: Held) -> Challenger:
     return Challenger(
         version_id=held.version_id, policy_sha256=held.policy_sha256, stage=Stage.CHALLENGER, since=held.since
     )

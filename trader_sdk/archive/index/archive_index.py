@@ -171,8 +171,7 @@ class ArchiveIndex:
 
     def open_state(self) -> IndexedState:
         """Return the state at one moment; its owner closes it."""
-        connection, session = self.database.reading()
-        return IndexedState(session, connection.close)
+        return IndexedState(*self.database.reading())
 
     def dump(self) -> dict[str, list[tuple[Any, ...]]]:
         """Return every row of every table, in the order of their keys: what two equal indexes share."""

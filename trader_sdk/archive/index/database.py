@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -15,6 +16,7 @@ from trader_sdk.contract.errors import ArchiveError, SdkError, StorageError, Usa
 
 DEFAULT_BUSY_SECONDS: Final = 5.0
 _CONNECT_SECONDS: Final = 10
+_LOG_PAGES: Final = 4000  # 16 MB behind which SQLite moves its log into the file, and fsyncs both
 _SIDE_FILES: Final = ("", "-wal", "-shm", "-journal")
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _REFUSED: Final = frozenset(
@@ -49,6 +51,8 @@ class Database:
         self.where = str(self.file) if self.file else url.render_as_string(hide_password=True)
         self._engine = _sqlite_engine(url, busy_seconds) if self.file else _postgresql_engine(url)
         self._writer: sa.Connection | None = None
+        # A pool's bookkeeping would cost more than a question.
+        self._spare: list[sa.Connection] = []
 
     @property
     def exists(self) -> bool:
@@ -80,13 +84,18 @@ class Database:
         if writer is not None:
             writer.close()
 
-    def reading(self) -> tuple[sa.Connection, Session]:
-        """Return a connection to close, and a session that sees one moment until then."""
+    def reading(self) -> tuple[Session, Callable[[], None]]:
+        """Return a session that sees one moment, and what ends it."""
         with self.typed_errors():
-            connection = self._engine.connect()
+            connection = self._spare.pop() if self._spare else self._engine.connect()
             session = self.session_of(connection)
-            session.driver.execute(_BEGIN_READING[connection.dialect.name])
-        return connection, session
+            session.driver.execute(_BEGIN_READING[session.dialect_name])
+        return session, partial(self._end_reading, connection, session)
+
+    def _end_reading(self, connection: sa.Connection, session: Session) -> None:
+        with self.typed_errors():
+            session.driver.rollback()
+        self._spare.append(connection)
 
     def session_of(self, connection: sa.Connection) -> Session:
         """Return a session on a connection, in whatever transaction that is."""
@@ -136,6 +145,8 @@ class Database:
     def close(self) -> None:
         """Close what is connected."""
         self._drop_writer()
+        while self._spare:
+            self._spare.pop().close()
         self._engine.dispose()
 
 
@@ -161,6 +172,7 @@ def _use_wal(connection: Any, _record: object) -> None:
     # NORMAL is enough: the index is derived, and a lost commit is seen and made good from the chain.
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
 
 
 def _postgresql_error(error: BaseException, where: str) -> SdkError:

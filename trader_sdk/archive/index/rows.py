@@ -29,7 +29,7 @@ def run_row(run: RunRef) -> Parameters:
 
 def run_of(row: Record) -> RunRef:
     """Return the run of a row."""
-    seq, timestamp, at, who, approved, review, dropped, files = row
+    timestamp, seq, at, who, approved, review, dropped, files = row
     return RunRef(timestamp, seq, datetime.fromisoformat(at), approved, review, dropped, json.loads(files), who)
 
 

@@ -34,14 +34,15 @@ HEAD: Final = sa.Table("head", METADATA, _number("only", key=True), _number("seq
 RUNS: Final = sa.Table(
     "runs",
     METADATA,
-    _number("audit_seq", key=True),
-    sa.Column("timestamp", sa.String, nullable=False, unique=True),
+    _text("timestamp", key=True),
+    _number("audit_seq"),
     _text("at"),
     _text("who"),
     _number("approved"),
     _number("review"),
     _number("dropped"),
     _text("files"),
+    **_CLUSTERED,
 )
 VERDICTS: Final = sa.Table(
     "verdicts",

@@ -5,22 +5,21 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
-from itertools import islice
 from typing import Final, Generic, TypeVar
 
 from trader_sdk.archive.changes import Recall, RunRef, SlotKey, VerdictRef
 from trader_sdk.archive.index import statements as sql
 from trader_sdk.archive.index.rows import held_of, override_of, recall_of, run_of, slot_row, verdict_key, verdict_of
 from trader_sdk.archive.index.schema import ANY_DATA
-from trader_sdk.archive.index.statements import Session
-from trader_sdk.archive.slots import Pointers, pointers_of, slot_state
-from trader_sdk.contract.documents import Override, SlotState
+from trader_sdk.archive.index.statements import Record, Session
+from trader_sdk.archive.slots import Pointers, champion_of, pointers_of, slot_state
+from trader_sdk.contract.documents import Champion, Override, SlotState
 from trader_sdk.contract.timeframe import Timeframe
 
 K = TypeVar("K")
 V = TypeVar("V")
 
-_PAGE_ROWS: Final = 64
+_FIRST_PAGE: Final = 8
 _AFTER_ALL: Final = 2**31 - 1  # the largest number that both databases take
 
 
@@ -92,6 +91,11 @@ class IndexedState:
         )
         return slot_state(key, moves, challengers)
 
+    def champion(self, key: SlotKey) -> Champion | None:
+        """Return who holds a slot."""
+        row = self._session.one(sql.LAST_MOVES, {**slot_row(key), "limit": 1})
+        return champion_of(held_of(row)) if row else None
+
     def pointers(self, key: SlotKey) -> Pointers:
         """Return what a slot's pointers name."""
         moves = self._session.every(sql.LAST_MOVES, {**slot_row(key), "limit": 2})
@@ -100,18 +104,17 @@ class IndexedState:
 
     def newest_first(self, key: SlotKey) -> Iterator[VerdictRef]:
         """Yield a slot's verdicts, newest first, a page at a time."""
-        before = _AFTER_ALL
-        while True:
-            asked = {**slot_row(key), "before": before, "limit": _PAGE_ROWS}
-            rows = self._session.every(sql.VERDICTS_OF_SLOT, asked)
+        before, limit = _AFTER_ALL, _FIRST_PAGE
+        while rows := self._page(key, before, limit):
             yield from map(verdict_of, rows)
-            if len(rows) < _PAGE_ROWS:
-                return
-            before = rows[-1][0]
+            before, limit = rows[-1][0], 2 * limit
 
     def verdicts_of(self, key: SlotKey, limit: int | None = None) -> list[VerdictRef]:
         """Return a slot's verdicts, newest first, at most ``limit``."""
-        return list(islice(self.newest_first(key), limit))
+        return [verdict_of(row) for row in self._page(key, _AFTER_ALL, _AFTER_ALL if limit is None else limit)]
+
+    def _page(self, key: SlotKey, before: int, limit: int) -> list[Record]:
+        return self._session.every(sql.VERDICTS_OF_SLOT, {**slot_row(key), "before": before, "limit": limit})
 
     def verdicts_in(self, run: str) -> list[VerdictRef]:
         """Return a run's verdicts in the order it judged them."""

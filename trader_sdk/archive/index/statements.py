@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import psycopg
 
 from trader_sdk.archive.index.schema import (
+    ANY_DATA,
     CHALLENGERS,
     HEAD,
     METADATA,
@@ -196,8 +197,17 @@ NAMES_OF_RECALL: Final = sa.select(RECALLED_NAMES.c.name).where(_of(RECALLED_NAM
 FIRST_RECALL: Final = sa.select(sa.func.min(RECALLED_NAMES.c.audit_seq)).where(_of(RECALLED_NAMES, "name"))
 
 INSERT_TRIALS: Final = sa.insert(TRIALS)
+FIRST_TRIAL: Final = {
+    "sqlite": sqlite.insert(TRIALS).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(TRIALS).on_conflict_do_nothing(),
+}
 COUNT_TRIAL: Final = (
-    sa.update(TRIALS).values(runs=TRIALS.c.runs + sa.literal_column("1")).where(_of(TRIALS, *_SLOT, "data_digest"))
+    sa.update(TRIALS)
+    .values(runs=TRIALS.c.runs + sa.literal_column("1"))
+    .where(
+        _of(TRIALS, *_SLOT),
+        sa.or_(TRIALS.c.data_digest == sa.literal_column(f"'{ANY_DATA}'"), _of(TRIALS, "data_digest")),
+    )
 )
 TRIALS_OF: Final = sa.select(TRIALS.c.runs).where(_of(TRIALS, *_SLOT, "data_digest"))
 JUDGED_SLOTS: Final = sa.select(TRIALS.c.symbol, TRIALS.c.timeframe).where(_of(TRIALS, "data_digest"))

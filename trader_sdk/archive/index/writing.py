@@ -81,15 +81,21 @@ def _write_run(session: Session, change: Change, run: RunRef) -> None:
     session.run(sql.INSERT_RUN, run_row(run))
     for place, ref in enumerate(change.verdicts):
         session.run(sql.INSERT_VERDICT, verdict_row(ref, change.seq, place))
-        for digest in {ANY_DATA, ref.data_digest or ANY_DATA}:
-            _count_trial(session, {**slot_row(ref.slot), "data_digest": digest})
+        _count_trial(session, ref)
         if ref.gate_class is GateClass.APPROVED:
             _add(session, ref.slot, change.candidate(ref, place))
 
 
-def _count_trial(session: Session, counted: Parameters) -> None:
-    if session.run(sql.COUNT_TRIAL, counted).rowcount == 0:
-        session.run(sql.INSERT_TRIALS, {**counted, "runs": 1})
+def _count_trial(session: Session, ref: VerdictRef) -> None:
+    """Count a run for the slot and for its data; what was never counted begins at one."""
+    slot, digests = slot_row(ref.slot), _counted_digests(ref)
+    if session.run(sql.COUNT_TRIAL, {**slot, "data_digest": digests[-1]}).rowcount < len(digests):
+        for digest in digests:
+            session.run(sql.FIRST_TRIAL[session.dialect_name], {**slot, "data_digest": digest, "runs": 1})
+
+
+def _counted_digests(ref: VerdictRef) -> tuple[str, ...]:
+    return (ANY_DATA, ref.data_digest) if ref.data_digest else (ANY_DATA,)
 
 
 def _add(session: Session, key: SlotKey, held: Held) -> None:
@@ -155,6 +161,6 @@ class Filling:
 def _trial_rows(verdicts: Iterable[VerdictRef]) -> list[Parameters]:
     counted: dict[tuple[SlotKey, str], int] = {}
     for ref in verdicts:
-        for digest in {ANY_DATA, ref.data_digest or ANY_DATA}:
+        for digest in _counted_digests(ref):
             counted[ref.slot, digest] = counted.get((ref.slot, digest), 0) + 1
     return [{**slot_row(key), "data_digest": digest, "runs": runs} for (key, digest), runs in counted.items()]

@@ -33,11 +33,12 @@ def downgrade() -> None:
 def _runs_and_verdicts() -> None:
     op.create_table(
         "runs",
-        _number("audit_seq", key=True),
-        sa.Column("timestamp", sa.String, nullable=False, unique=True),
+        _text("timestamp", key=True),
+        _number("audit_seq"),
         *(_text(name) for name in ("at", "who")),
         *(_number(name) for name in ("approved", "review", "dropped")),
         _text("files"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "verdicts",
