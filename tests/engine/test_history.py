@@ -14,7 +14,7 @@ from trader_sdk.contract.metadata import ACTIVATIONS
 from trader_sdk.engine.dense import DensePolicy
 from trader_sdk.engine.engines import Engine
 from trader_sdk.engine.history import WORTH_FILTERING, HistoryEngine, history_logits, near_ties
-from trader_sdk.engine.overlap_save import BLOCK, OverlapSave
+from trader_sdk.engine.overlap_save import OverlapSave
 
 if TYPE_CHECKING:
     from tests.engine.conftest import Lab
@@ -28,17 +28,24 @@ def _history(length: int, n_account: int, *, seed: int = 0, scale: float = 1.0) 
     return market, rng.uniform(-1, 1, (length - 99, n_account)).astype(np.float32)
 
 
-def _filtered(policy: DensePolicy, market: Rows, account: Rows) -> Rows:
-    return policy.logits_from_sums(OverlapSave(policy).market_sums(market), account)
+def _filtered(policy: DensePolicy, market: Rows, account: Rows, n_windows: int) -> Rows:
+    return policy.logits_from_sums(OverlapSave(policy, n_windows).market_sums(market), account)
 
 
-@pytest.mark.parametrize("length", [100, 101, 511, 512, 513, 511 + 413, 512 + 413, 512 + 16 * 413 + 7])
+SHORT, LONG = 1, 10**6
+"""How many windows are announced: decides whether blocks are 256 or 512 bars."""
+
+
+@pytest.mark.parametrize("length", [100, 101, 255, 256, 257, 511, 512, 513, 512 + 413, 256 + 157, 512 + 16 * 413 + 7])
 @pytest.mark.parametrize("n_features", [53, 59])
-def test_filter_equals_the_windows_at_every_border(lab: type[Lab], length: int, n_features: int) -> None:
+@pytest.mark.parametrize("n_windows", [SHORT, LONG])
+def test_filter_equals_the_windows_at_every_border(
+    lab: type[Lab], length: int, n_features: int, n_windows: int
+) -> None:
     """One window, a whole block, one bar more or less, and past the blocks that are multiplied at once."""
     policy = lab.seeded_policy(n_features)
     market, account = _history(length, n_features - 53, seed=length)
-    filtered = _filtered(policy, market, account)
+    filtered = _filtered(policy, market, account, n_windows)
     dense = policy.logits_from_sums(policy.market_sums(market), account)
     assert filtered.shape == dense.shape
     assert np.abs(filtered - dense).max() <= 5e-7 * max(1.0, float(np.abs(dense).max()))
@@ -113,7 +120,7 @@ def test_near_ties_hold_what_is_close_and_what_is_no_number() -> None:
 
 
 @pytest.mark.parametrize("n", [1, 15, 16, 17, 40])
-@pytest.mark.parametrize("length", [100, 300, BLOCK])
+@pytest.mark.parametrize("length", [100, 200, 256])
 def test_segments_of_many_symbols_are_their_own_histories(lab: type[Lab], n: int, length: int) -> None:
     """Symbols side by side in one batch: each segment's sums are those of its history alone."""
     policy = lab.seeded_policy(53)

@@ -13,8 +13,9 @@ from trader_sdk.engine.dense import DensePolicy, Floats
 from trader_sdk.engine.engines import Engine
 from trader_sdk.engine.overlap_save import BLOCKS_AT_ONCE, OverlapSave
 
-WORTH_FILTERING: Final = 1024
-"""Windows from which building the filter's spectrum, as dear as 800 dense windows, pays."""
+WORTH_FILTERING: Final = 512
+"""Windows from which building the filter's spectrum, as dear as 300 dense windows, pays."""
+_SEGMENT: Final = 413
 NEAR_TIE: Final = 4e-6
 """Two best logits closer than this, relative to the largest, are computed again densely; twice what is promised.
 
@@ -46,7 +47,7 @@ class HistoryEngine:
         self.policy, self._window = policy, window
         self._filter = None
         if isinstance(policy, DensePolicy) and n_windows >= WORTH_FILTERING:
-            self._filter = OverlapSave(policy)
+            self._filter = OverlapSave(policy, n_windows)
 
     @property
     def engine(self) -> Engine:
@@ -61,7 +62,7 @@ class HistoryEngine:
     @property
     def whole(self) -> int:
         """Return how many windows of one segment are computed best."""
-        return 413 if self._filter is None else self._filter.whole
+        return _SEGMENT if self._filter is None else self._filter.whole
 
     def blocks(self, market: Floats) -> Iterator[tuple[int, Floats]]:
         """Yield the sums of a history (T, 53) in order, as (first window, (n, hidden)), a few thousand windows each."""
