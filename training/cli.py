@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json as json_module
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import structlog
 import typer
 
 from trader_sdk.contract.errors import EXIT_SIGINT, EXIT_USAGE, SdkError, UsageError
 
 if TYPE_CHECKING:
     from trader_sdk.contract.bars import Bars
-    from training.config import TrainConfig
     from training.run import TrainResult
 
 app = typer.Typer(
@@ -84,7 +85,31 @@ def run(
         n_trials=trials,
         reporter=pick_reporter(sys.stderr if json else sys.stdout),
     )
-    _say(result, config, as_json=bool(json))
+    _say(result, as_json=bool(json))
+    return 0
+
+
+@app.command()
+def resume(
+    folder: Annotated[Path, typer.Argument(help="The folder of a run that was stopped.")],
+    archive: Annotated[Path | None, typer.Option(help="Archive to register the run in.")] = Path("training_archives"),
+    gate: Annotated[Path | None, typer.Option(help="A desk's own gate policy, gate.toml.")] = None,
+    trials: Annotated[int, typer.Option(min=1, help="Times this data was opened for judging, this run included.")] = 1,
+    json: Json = 0,
+) -> int:
+    """Go on from a stopped run's last validation; it ends as if it had never been stopped."""
+    from trader_sdk.archive.policy import load_gate_policy
+    from training.progress import pick_reporter
+    from training.run import resume as resume_run
+
+    result = resume_run(
+        folder,
+        archive=archive,
+        gating=None if gate is None else load_gate_policy(gate),
+        n_trials=trials,
+        reporter=pick_reporter(sys.stderr if json else sys.stdout),
+    )
+    _say(result, as_json=bool(json))
     return 0
 
 
@@ -114,7 +139,16 @@ def verify_run(folder: Annotated[Path, typer.Argument(help="The folder of a run.
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command and exit with its code."""
+    _log_to_stderr()
     raise SystemExit(run_app(list(sys.argv[1:] if argv is None else argv)))
+
+
+def _log_to_stderr() -> None:
+    """Keep warnings of the library off standard output, which belongs to the command's own lines."""
+    structlog.configure(
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+    )
 
 
 def run_app(argv: Sequence[str]) -> int:
@@ -172,7 +206,7 @@ def _run_folder(bars: Bars) -> Path:
     return Path("runs") / model_key(bars.symbol, bars.timeframe) / stamp
 
 
-def _say(result: TrainResult, config: TrainConfig, *, as_json: bool) -> None:
+def _say(result: TrainResult, *, as_json: bool) -> None:
     from training.progress import verdict_lines
 
     if not as_json:
@@ -184,7 +218,7 @@ def _say(result: TrainResult, config: TrainConfig, *, as_json: bool) -> None:
         "event": "training_finished",
         "outcome": result.outcome.value,
         "folder": str(result.folder),
-        "seed": config.seed,
+        "seed": result.summary.run.seed,
         "archive": str(result.archived.path) if result.archived else None,
         "verdicts": [json_module.loads(verdict.model_dump_json(by_alias=True)) for verdict in verdicts],
     }

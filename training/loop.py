@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import torch
@@ -51,6 +51,13 @@ class Meter:
         return seconds, min(100.0, 100.0 * busy / (seconds * torch.get_num_threads()))
 
 
+class KeepsState(Protocol):
+    """Keeps what a resume needs."""
+
+    def write(self, trainer: Trainer) -> None:
+        """Keep the state as it is after a validation."""
+
+
 class Trainer:
     """Train one policy.
 
@@ -60,6 +67,7 @@ class Trainer:
         validator: Judges on SELECT.
         select: Rows of SELECT.
         keeper: Writes checkpoints.
+        states: Keeps what a resume needs.
         log: ``metrics.jsonl``.
         reporter: Watches.
         rng: Samples actions and shuffles minibatches.
@@ -72,12 +80,13 @@ class Trainer:
         validator: Validator,
         select: range,
         keeper: CheckpointKeeper,
+        states: KeepsState,
         log: MetricsLog,
         reporter: Reporter,
         rng: np.random.Generator,
     ) -> None:
         self.config, self.envs, self.validator, self.select = config, envs, validator, select
-        self.keeper, self.log, self.reporter, self.rng = keeper, log, reporter, rng
+        self.keeper, self.states, self.log, self.reporter, self.rng = keeper, states, log, reporter, rng
         self.device = pick_device(config.device)
         self.network = ActorCritic(envs.spec, config.hidden_dims, config.activation, config.seed).to(self.device)
         # One pass over the weights instead of one an operation; Apple's backend has no such kernel in every release.
@@ -98,13 +107,13 @@ class Trainer:
         return [validation.metrics.fitness_score for validation in self.validations]
 
     def run(self) -> None:
-        """Train to the end of the budget.
+        """Train on to the end of the budget.
 
         Raises:
             InvariantViolated: A rule broke that no recovery is allowed for, or once too often.
             StorageError: A checkpoint could not be written.
         """
-        for update in range(1, self.config.num_updates + 1):
+        for update in range(self.update + 1, self.config.num_updates + 1):
             self.update = update
             try:
                 facts = self._update(update)
@@ -197,6 +206,7 @@ class Trainer:
         self.keeper.forget_all_but(self.best.update)
         shown = {**asdict(validation.metrics), "actions": validation.action_counts}
         self.log.write("validation", update=update, env_step=self.env_step, block="SELECT", **shown)
+        self.states.write(self)
         self.reporter.validated({"update": update, **shown})
 
     def _recover(self, update: int, broken: InvariantViolated) -> None:

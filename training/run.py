@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -21,8 +22,9 @@ from trader_sdk.archive.policy import ModelGatingConfig
 from trader_sdk.contract.bars import Bars
 from trader_sdk.contract.costs import cost_model
 from trader_sdk.contract.documents import Label, Summary
-from trader_sdk.contract.errors import SdkError, StorageError, UsageError
+from trader_sdk.contract.errors import ConfigError, DataError, SdkError, StorageError, UsageError
 from trader_sdk.contract.spec import MODEL_SPECS
+from trader_sdk.data import load_bars
 from trader_sdk.features import Ohlcv53Provider, build_schema
 from training.checkpoints import CheckpointKeeper
 from training.config import TrainConfig
@@ -30,6 +32,7 @@ from training.env import TradingEnvs
 from training.invariants import Outcome
 from training.loop import Trainer, pick_device
 from training.market import Market, blocks_of
+from training.resume import StateKeeper, restore
 from training.run_log import CONFIG_FILE, MetricsLog, Reporter, Silent
 from training.summary import GateOpening, Provenance, RunFacts, build_summary, checkpoint_stamp
 from training.validation import Validator, dense_policy
@@ -93,23 +96,101 @@ def train(
         UsageError: ``out`` holds something already, or the label is no label.
     """
     _check_before(config, label, archive)
-    torch.manual_seed(config.seed)
-    run = _prepare(bars, config, source=source, label=label)
+    run = _prepare(bars, config, source=source, label=label, started_at=datetime.now(UTC))
     _claim(out)
     plain = run.facts.as_plain()
     _write(out / CONFIG_FILE, json.dumps({"config": config.model_dump(mode="json"), **plain}, indent=2))
-    with closing(reporter or Silent()) as watcher, MetricsLog(out) as log:
-        watcher.started({"num_updates": config.num_updates, "blocks": run.sizes, **plain})
-        trainer = _trainer(run, config, out, log, watcher)
-        _train_to_the_end(trainer, log)
-        gate = _open_gate(run, config, trainer, gating, n_trials)
-        log.write("gate_opened", n_trials=n_trials, **gate.as_plain())
-        log.write("run_finished", outcome=Outcome.BUDGET_SPENT.value, env_step=trainer.env_step)
+    return _to_the_verdict(run, config, out, archive, gating, n_trials, reporter or Silent())
+
+
+def resume(
+    out: Path,
+    *,
+    archive: Path | None = None,
+    gating: ModelGatingConfig | None = None,
+    n_trials: int = 1,
+    reporter: Reporter | None = None,
+) -> TrainResult:
+    """Go on with a run that was stopped, from its last validation; it ends as if it had not been stopped.
+
+    Args:
+        out: The run's folder.
+        archive, gating, n_trials, reporter: As for :func:`train`.
+
+    Returns:
+        The outcome and where everything lies.
+
+    Raises:
+        DataError: The source no longer gives the bars that the run began with.
+        UsageError: This is not the folder of a run, or of one that can go on.
+        SdkError: As for :func:`train`.
+    """
+    document, config = _begun(out)
+    _check_before(config, document["label"], archive)
+    state = StateKeeper(out).read()
+    bars = load_bars(document["source"], document["symbol"], document["timeframe"]).slice(0, document["n_bars"])
+    if bars.digest != document["data"]["digest"]:
+        raise DataError(
+            "BARS",
+            "the bars are not those that the run began with",
+            where=document["source"],
+            expected=document["data"]["digest"],
+            found=bars.digest,
+            remedy="Restore the file, or start a new run.",
+        )
+    started_at = datetime.fromisoformat(document["started_at"])
+    run = _prepare(bars, config, source=document["source"], label=document["label"], started_at=started_at)
+    if run.facts.schema.sha256 != document["feature_schema"]:
+        raise ConfigError(
+            "CONFIG",
+            "this release computes other features than the run began with",
+            where=str(out / CONFIG_FILE),
+            expected=document["feature_schema"],
+            found=run.facts.schema.sha256,
+            remedy="Resume with the release that began it, or start a new run.",
+        )
+    return _to_the_verdict(run, config, out, archive, gating, n_trials, reporter or Silent(), state)
+
+
+def _begun(out: Path) -> tuple[dict[str, Any], TrainConfig]:
+    try:
+        document = json.loads((out / CONFIG_FILE).read_text("utf-8"))
+        return document, TrainConfig.model_validate(document["config"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UsageError(
+            "USAGE", "not the folder of a run", where=str(out), expected=CONFIG_FILE, found=error
+        ) from error
+
+
+def _to_the_verdict(
+    run: _Run,
+    config: TrainConfig,
+    out: Path,
+    archive: Path | None,
+    gating: ModelGatingConfig | None,
+    n_trials: int,
+    reporter: Reporter,
+    state: Mapping[str, Any] | None = None,
+) -> TrainResult:
+    torch.manual_seed(config.seed)
+    states = StateKeeper(out)
+    with closing(reporter) as watcher:
+        watcher.started({"num_updates": config.num_updates, "blocks": run.sizes, **run.facts.as_plain()})
+        with MetricsLog(out) as log:
+            trainer = _trainer(run, config, out, states, log, watcher)
+            if state is not None:
+                restore(trainer, state, out)
+                watcher.noticed(f"resumed after update {trainer.update} of {config.num_updates}")
+            _train_to_the_end(trainer, log)
+            gate = _open_gate(run, config, trainer, gating, n_trials)
+            log.write("gate_opened", n_trials=n_trials, **gate.as_plain())
+            log.write("run_finished", outcome=Outcome.BUDGET_SPENT.value, env_step=trainer.env_step)
     summary = build_summary(run.facts, config, trainer.validations, trainer.keeper.paths, gate, folder=out)
     _write(out / SUMMARY_FILE, summary.model_dump_json(by_alias=True, indent=2))
     archived = None
     if archive is not None:
         archived = TrainingArchiveManager(archive, gating).archive_training_run(out / SUMMARY_FILE)
+    states.forget()
     return TrainResult(Outcome.BUDGET_SPENT, out, summary, archived)
 
 
@@ -152,7 +233,7 @@ class _Run:
         return {name: len(getattr(self.blocks, name)) for name in ("train", "select", "gate")}
 
 
-def _prepare(bars: Bars, config: TrainConfig, *, source: str, label: str) -> _Run:
+def _prepare(bars: Bars, config: TrainConfig, *, source: str, label: str, started_at: datetime) -> _Run:
     spec = MODEL_SPECS[config.model_version]
     schema = build_schema(
         spec.version, bars.timeframe, calendar=bars.calendar, feed=bars.feed, adjustment=bars.adjustment
@@ -160,10 +241,12 @@ def _prepare(bars: Bars, config: TrainConfig, *, source: str, label: str) -> _Ru
     market = Market.build(bars, Ohlcv53Provider(schema))
     blocks = blocks_of(market, spec, config.blocks, config.n_windows)
     provenance = Provenance.of(bars, source)
-    return _Run(market, blocks, RunFacts(spec, schema, provenance, label, datetime.now(UTC)))
+    return _Run(market, blocks, RunFacts(spec, schema, provenance, label, started_at))
 
 
-def _trainer(run: _Run, config: TrainConfig, out: Path, log: MetricsLog, watcher: Reporter) -> Trainer:
+def _trainer(
+    run: _Run, config: TrainConfig, out: Path, states: StateKeeper, log: MetricsLog, watcher: Reporter
+) -> Trainer:
     costs = cost_model(config.cost_model)
     # Independent streams: how often one is drawn from does not shift the others.
     env_seed, sampling_seed = np.random.SeedSequence(config.seed).spawn(2)
@@ -183,9 +266,8 @@ def _trainer(run: _Run, config: TrainConfig, out: Path, log: MetricsLog, watcher
         config={**config.model_dump(mode="json"), "reward_unit": envs.reward_unit},
     )
     validator = Validator(run.market, run.facts.spec, costs, config.n_windows)
-    return Trainer(
-        config, envs, validator, run.blocks.select, keeper, log, watcher, np.random.default_rng(sampling_seed)
-    )
+    rng = np.random.default_rng(sampling_seed)
+    return Trainer(config, envs, validator, run.blocks.select, keeper, states, log, watcher, rng)
 
 
 def _open_gate(

@@ -84,6 +84,8 @@ class RunFacts:
             "source": self.provenance.source,
             "data": self.provenance.data_range(),
             "n_bars": len(bars),
+            "label": self.label,
+            "started_at": self.started_at.isoformat(),
             "model_version": self.spec.version,
             "feature_schema": self.schema.sha256,
         }

@@ -230,7 +230,7 @@ def test_interrupted_run_leaves_a_validated_checkpoint_as_it_was(
     with pytest.raises(KeyboardInterrupt):
         train(small_bars, preset("laptop", **SMALL), out=tmp_path / "run", source="planted")
     left = {path.name: path.read_bytes() for path in (tmp_path / "run" / "ckpt").iterdir()}
-    assert set(left) == {"u2.pt", "u2.json", "u3.pt", "u3.json"}
+    assert set(left) == {"u2.pt", "u2.json", "u3.pt", "u3.json", "resume.pt"}
     assert {name: left[name] for name in validated} == validated
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import sys
@@ -18,8 +19,22 @@ def write_json_file(path: Path, document: Any) -> None:
     """Write ``document`` so that a reader sees the old file or the whole new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    partial.write_text(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n", "utf-8")
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n"
+    # A file's own words and names may hold lone surrogates, which UTF-8 has not; as an escape JSON has them.
+    partial.write_bytes(text.encode("utf-8", "backslashreplace"))
     partial.replace(path)
+
+
+def log_to_stderr() -> None:
+    """Keep warnings of the library off standard output, which belongs to the command's own lines."""
+    import logging
+
+    import structlog
+
+    structlog.configure(
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+    )
 
 
 class Output:
@@ -44,7 +59,9 @@ class Output:
         self.run_id = run_id or uuid.uuid4().hex[:12]
         self._json_file = json_file
         self._stream = stream or sys.stdout
+        self._ascii = codecs.lookup(getattr(self._stream, "encoding", None) or "utf-8").name != "utf-8"
         self._events: list[dict[str, Any]] = []
+        log_to_stderr()
 
     def event(self, name: str, text: str | None = None, /, **fields: Any) -> None:
         """Say one fact: ``text`` to a person, the fields to a program; no text means programs only."""
@@ -58,7 +75,7 @@ class Output:
             }
             self._events.append(record)
             if self.json_lines:
-                self._write(json.dumps(record, ensure_ascii=False, allow_nan=False, default=str))
+                self._write(json.dumps(record, ensure_ascii=self._ascii, allow_nan=False, default=str))
         if text is not None and not self.json_lines:
             self._write(text)
 

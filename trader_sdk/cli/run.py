@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -68,7 +67,6 @@ def run(
     from trader_sdk.live.config import LiveConfig, state_dir_of
     from trader_sdk.live.state import new_run_id
 
-    _log_to_stderr()
     output = Output(json_lines=json == 1, json_file=json_file, run_id=new_run_id())
     screen = RunScreen(output)
     strict = paper == 0 if strict_version is None else strict_version == 1
@@ -99,18 +97,6 @@ def run(
         return _trade(config, screen)
     finally:
         output.close()
-
-
-def _log_to_stderr() -> None:
-    """Keep warnings of the libraries off standard output, which belongs to the run's own lines."""
-    import logging
-
-    import structlog
-
-    structlog.configure(
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-    )
 
 
 def _requires_all(require: str | None, paper: int) -> bool:
