@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from rows import CPU_HELP, Row, markdown, table, write
+from rows import CPU_HELP, THREADS_HELP, Row, markdown, table, write
 
 HERE = Path(__file__).parent
 NO_BENCHES = ("all.py", "rows.py", "reference_models.py")
@@ -30,8 +30,11 @@ def main() -> int:
     parser.add_argument("--json-file", type=Path, help="write the rows to this file")
     parser.add_argument("--markdown-file", type=Path, help="write the table between the marks of this page")
     parser.add_argument("--cpu", action="store_true", help=CPU_HELP)
+    parser.add_argument("--default-threads", action="store_true", help=THREADS_HELP)
     arguments = parser.parse_args()
-    flags = [flag for flag, asked in (("--quick", arguments.quick), ("--cpu", arguments.cpu)) if asked]
+    flags = [
+        flag for flag in ("--quick", "--cpu", "--default-threads") if getattr(arguments, flag[2:].replace("-", "_"))
+    ]
     rows, failed = _measured(arguments.only, flags)
     if not rows:
         print("nothing measured: no row has such a name", file=sys.stderr)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from reference_models import DEFAULT_TRUNK, ReferenceFiles, Verified, one_thread, reference_network, write_reference
+from reference_models import DEFAULT_TRUNK, ReferenceFiles, Verified, reference_network, write_reference
 from rows import OURS, Row, compare, growth, interleaved, limit, main, seconds, wanted
 
 SAME = "path to ready model, same .pt, verified"
@@ -53,7 +53,6 @@ sys.stdin.readline()
 
 def measure(quick: bool) -> Iterator[Row]:
     """Yield the rows of loading."""
-    one_thread()
     rounds = 5 if quick else 41
     with tempfile.TemporaryDirectory() as folder:
         if any(map(wanted, (SAME, FULL, ARTEFACT, MAPPED, MANY, GROWTH, MEMORY))):

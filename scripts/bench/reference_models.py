@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import pairwise
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rows import THREAD_LIMITS
 
 OBS_DIM, HIDDEN, ACTIONS = 5900, (512, 256), 7
 DEFAULT_TRUNK = (1024, 512, 256)
@@ -37,9 +39,10 @@ class ReferenceFiles:
 
 
 def one_thread() -> None:
-    """Give every library of this process and of its children one thread; call before they are imported."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = "1"
+    """Give libraries that are not imported yet, and children, one thread unless this process was told otherwise."""
+    if "--default-threads" not in sys.argv:
+        for name in THREAD_LIMITS:
+            os.environ.setdefault(name, "1")
 
 
 def observation(count: int = 1) -> NDArray[np.float32]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import resource
 import statistics
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 
 OURS = "ours"
 CPU_HELP = "processor time instead of wall time, where the machine is not ours alone; for work of one thread"
+THREADS_HELP = "as many threads as the libraries take by themselves instead of one"
 
 
 @dataclass(frozen=True)
@@ -170,14 +172,25 @@ def markdown(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
 def main(measure: Callable[[bool], Iterator[Row]]) -> int:
-    """Run one script's rows, print their table, and write them as JSON where that is asked for."""
+    """Run one script's rows, print their table, and write them as JSON where that is asked for.
+
+    Every library gets one thread, unless ``--default-threads`` or OMP_NUM_THREADS says otherwise. Libraries read that
+    when they are imported, which the script has done by now, so it starts once more with it said.
+    """
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
     parser.add_argument("--quick", action="store_true", help="few rounds: shows that it runs, not how fast")
     parser.add_argument("--only", default="", help="keep the rows whose name contains this")
     parser.add_argument("--json-file", type=Path, help="also write the rows to this file")
     parser.add_argument("--cpu", action="store_true", help=CPU_HELP)
+    parser.add_argument("--default-threads", action="store_true", help=THREADS_HELP)
     arguments = parser.parse_args()
+    if not arguments.default_threads and "OMP_NUM_THREADS" not in os.environ:
+        # S606: the command is this process's own.
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | dict.fromkeys(THREAD_LIMITS, "1"))  # noqa: S606
     _asked.only, _asked.processor_time = arguments.only, arguments.cpu
     rows = [each for each in measure(arguments.quick) if arguments.only in each.row]
     print(table(rows))

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from reference_models import ReferenceFiles, one_thread, write_reference
+from reference_models import ReferenceFiles, write_reference
 from rows import OURS, Row, compare, interleaved, main, seconds
 
 ROW = "process start to first decision"
@@ -53,7 +53,6 @@ print(int(session.run(None, {"obs": numpy.load(sys.argv[2])})[0].argmax()))
 
 def measure(quick: bool) -> Iterator[Row]:
     """Yield the rows of process start."""
-    one_thread()
     with tempfile.TemporaryDirectory() as folder:
         # An installed package has its bytecode; the round that is thrown away compiles everybody's.
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
