@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from trader_sdk.archive.gate import FlagName
 from trader_sdk.archive.pictures import HEIGHT, WIDTH, columns, curve, drawdown_curve, gauge
-from trader_sdk.archive.wording import CLASS_MEANINGS, FLAG_MEANINGS, TIER_MEANINGS, number_text
-from trader_sdk.contract.documents import DeploymentTier, GateClass
+from trader_sdk.archive.wording import CLASS_MEANINGS, FLAG_MEANINGS, TIER_MEANINGS, flag_text, number_text
+from trader_sdk.contract.documents import DeploymentTier, FlagRecord, GateClass
 
 Archive = Callable[..., Any]
 _VOID = {"meta", "link", "br", "img", "line", "circle", "rect", "polyline", "polygon"}
@@ -62,9 +62,10 @@ def test_report_is_one_self_contained_file(samples: Any, archived: Archive) -> N
     page = parsed(html)
     assert page.fetched == []
     assert "url(" not in html
-    for text in ("APPROVED", "tier LIVE", "1.270", "3.00 %", "3.400 (needed 3.00)", "4.250", "1.20 %", "2000-03-01"):
+    for text in ("APPROVED", "tier LIVE", "1.270", "3.00 %", "3.400, needed 3.00", "4.250", "1.20 %", "2000-03-01"):
         assert text in html
-    assert html.count("<svg") == 4
+    assert html.count("<svg") == 3
+    assert "It passed: every bar is met, with 84 closed trades and a t of 3.400 (needed 3.00)." in html
     assert "Simulated market" not in html
 
 
@@ -103,9 +104,13 @@ def test_recommendations_sort_by_what_to_do_and_compare_with_the_run_before(
         )
     )
     page = (run.path / "recommendations.md").read_text()
-    assert page.index("## Deploy") < page.index("AAPL") < page.index("## Look at") < page.index("MSFT")
-    assert page.index("MSFT") < page.index("## Drop") < page.index("ZZZ")
-    assert f"Since `{first.version_id}` (APPROVED)" in page
+    assert "**Deploy:** `AAPL` 1Day. **Look at:** `MSFT` 1Day. **Drop:** `ZZZ` 1Day." in page
+    lines = [line for line in page.splitlines() if line.startswith("#")]
+    assert [line.split(" `")[0] for line in lines[1:]] == ["## Deploy", "###", "## Look at", "###", "## Drop", "###"]
+    assert [line.split("`")[1] for line in lines if line.startswith("###")] == ["AAPL", "MSFT", "ZZZ"]
+    assert f"since `{first.version_id}` (still APPROVED)" in page
+    assert f"trader archive promote AAPL {run.assessments[2].version_id} --timeframe 1Day" in page
+    assert f"trader archive override {run.assessments[1].id}" in page
     assert page.count("First run of this symbol") == 2
     assert "t statistic: 1.000, wanted at least 3.000." in page
 
@@ -153,3 +158,43 @@ def test_gauges_stay_on_their_track(value: float | None, review: float, approved
 def test_drawdown_curve_falls_from_the_highest_before() -> None:
     """Never above zero, and zero at each new peak."""
     assert drawdown_curve([1.0, 0.5, 2.0, 1.5]) == [0.0, -0.5, 0.0, -0.25]
+
+
+def test_report_says_why_a_model_is_not_approved(samples: Any, archived: Archive) -> None:
+    """What keeps it from the next class, each with its number and its bar."""
+    weak = samples.gate_block(t=2.5, profit_factor=1.5)
+    html = (archived(gate={"final": weak, "best": None}).path / "report.html").read_text()
+    assert "Not approved:" in html
+    assert "profit factor 1.500 (APPROVED asks for at least 1.800)" in html
+    assert "t statistic 2.500 (asked for at least 3.000)" in html
+    bad = {name: [0.2] for name in samples.good}
+    html = (archived(1, gate=None, metrics=bad).path / "report.html").read_text()
+    assert "It failed:" in html
+    assert "max drawdown 20.00 % (asked for at most 15.00 %)" in html
+
+
+def test_report_of_many_models_begins_with_all_of_them(samples: Any, manager: Any, tmp_path: Any) -> None:
+    """One table first, then a card each."""
+    final = samples.write_checkpoint(tmp_path / "m.pt", 5)
+    models = [samples.model_summary(final, symbol=symbol) for symbol in ("AAPL", "MSFT", "<b>&", "BTC/USD")]
+    html = (manager.archive_training_run(samples.summary_of(*models)).path / "report.html").read_text()
+    parsed(html)
+    assert html.count("<article>") == 5
+    assert html.index("All models") < html.index("BTC/USD")
+    assert "&lt;b&gt;&amp;" in html
+    assert "<b>&" not in html
+
+
+@pytest.mark.parametrize(
+    ("flag", "words"),
+    [
+        (FlagName.FITNESS_DECLINE, "fell by 0.061 from its peak, flagged above 0.05"),
+        (FlagName.UNSTABLE_TRAINING, "swung by 0.061, flagged above 0.05"),
+        (FlagName.HIGH_DRAWDOWN, "wanted at most 5.00 %"),
+        (FlagName.LOW_CONSISTENCY, "wanted at least 5.0 %"),
+    ],
+)
+def test_flags_say_which_way_their_bar_points(flag: FlagName, words: str) -> None:
+    """An upper bound is not called a thing to reach."""
+    metric = {"HIGH_DRAWDOWN": "max_drawdown", "LOW_CONSISTENCY": "consistency"}.get(flag.value, "fitness_history")
+    assert words in flag_text(FlagRecord(name=flag.value, metric=metric, value=0.061, bar=0.05))

@@ -31,6 +31,16 @@ class Curve:
     low: float
     high: float
 
+    @property
+    def spots(self) -> tuple[tuple[float, float], ...]:
+        """Return each mark as ``(left, top)`` in percent of the picture."""
+        return tuple((round(100 * x / WIDTH, 2), round(100 * y / HEIGHT, 2)) for x, y in self.marks)
+
+    @property
+    def zero_percent(self) -> float:
+        """Return the height of the zero line in percent of the picture."""
+        return round(100 * self.zero_y / HEIGHT, 2)
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -45,12 +55,20 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Gauge:
-    """One metric against its two bars, positions in percent of the track."""
+    """One metric against its two bars, positions in percent of the track.
+
+    Attributes:
+        value: The metric; beyond the track it sticks to its end.
+        review, approved: The bars.
+        higher_is_better: Direction in which the metric improves.
+        known: Whether there is a number to mark.
+    """
 
     value: float
     review: float
     approved: float
     higher_is_better: bool
+    known: bool = True
 
 
 def curve(values: Sequence[float], marks: Sequence[int] = (), *, zero: float | None = None) -> Curve | None:
@@ -95,15 +113,25 @@ def columns(values: Sequence[float]) -> tuple[Column, ...]:
     return tuple(drawn)
 
 
-def gauge(value: float | None, review: float, approved: float, *, higher_is_better: bool) -> Gauge:
-    """Return positions on a track from 0 to twice the farther bar; values beyond stick to its end."""
-    end = 2.0 * max(abs(review), abs(approved)) or 1.0
+def gauge(
+    value: float | None, review: float, approved: float, *, higher_is_better: bool, end: float | None = None
+) -> Gauge:
+    """Return positions on a track from 0 to ``end``; values beyond stick to its ends.
+
+    Args:
+        value: The metric, None where it is missing.
+        review, approved: Its bars.
+        higher_is_better: Direction in which it improves.
+        end: The track's end; twice the farther bar when omitted.
+    """
+    last = end or 2.0 * max(abs(review), abs(approved)) or 1.0
 
     def percent(number: float) -> float:
-        return round(100.0 * min(max(number / end, 0.0), 1.0), 2)
+        return round(100.0 * min(max(number / last, 0.0), 1.0), 2)
 
-    known = 0.0 if value is None or math.isnan(value) else (end if math.isinf(value) else value)
-    return Gauge(percent(known), percent(review), percent(approved), higher_is_better)
+    known = value is not None and not math.isnan(value)
+    shown = 0.0 if value is None or not known else math.copysign(last, value) if math.isinf(value) else value
+    return Gauge(percent(shown), percent(review), percent(approved), higher_is_better, known)
 
 
 def drawdown_curve(equity: Sequence[float]) -> list[float]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from trader_sdk.archive.gate import metric_bars
+from trader_sdk.archive.metrics import required_t
+from trader_sdk.archive.policy import ModelGatingConfig
 from trader_sdk.contract.documents import (
     DeploymentTier,
     FlagRecord,
@@ -46,8 +49,14 @@ _FRACTIONS: Final = frozenset(
     {"max_drawdown", "real_drawdown", "cvar", "turnover", "cost_total", "net_return", "mean_market_return"}
 )
 _SHARES: Final = frozenset({"consistency"})
-# These raise their flag above a threshold; every other asks for at least its bar.
-_UPPER_BOUNDS: Final = frozenset({"HIGH_DRAWDOWN", "FITNESS_DECLINE", "UNSTABLE_TRAINING"})
+_COURSES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "FITNESS_DECLINE": "Fitness by validation fell by {:.3f} from its peak, flagged above {:g}.",
+        "UNSTABLE_TRAINING": "Fitness by validation swung by {:.3f}, flagged above {:g}.",
+    }
+)
+# This one has an upper bound; every other flag asks for at least its bar.
+_UPPER_BOUNDS: Final = frozenset({"HIGH_DRAWDOWN"})
 
 FLAG_MEANINGS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -102,8 +111,21 @@ def number_text(metric: str, value: float | None) -> str:
     return f"{value:,.2f}" if abs(value) >= 100 else f"{value:.3f}"
 
 
+def bar_text(metric: str, bar: float) -> str:
+    """Return a bar as short as it is exact.
+
+    Example:
+        >>> bar_text("max_drawdown", 0.08), bar_text("fitness_score", 0.70)
+        ('8 %', '0.7')
+    """
+    return f"{100 * bar:.6g} %" if metric in _FRACTIONS | _SHARES else f"{bar:.6g}"
+
+
 def flag_text(flag: FlagRecord) -> str:
     """Return one flag with its evidence and meaning."""
+    if flag.name in _COURSES and flag.value is not None and flag.bar is not None:
+        moved = _COURSES[flag.name].format(flag.value, flag.bar)
+        return f"{moved} {FLAG_MEANINGS[flag.name]}"
     title = METRIC_TITLES.get(flag.metric, flag.metric.replace("_", " "))
     facts = []
     if flag.value is not None:
@@ -145,8 +167,57 @@ def data_text(verdict: Verdict) -> str:
     data = verdict.data
     if data is None:
         return "Nobody said what data this is from."
-    feed = f", {data.feed}" if data.feed else ""
-    return f"{data.kind.value.capitalize()} bars, {data.start} to {data.end}{feed}."
+    feed = f", feed {data.feed}" if data.feed and data.feed != data.kind.value else ""
+    return f"{data.kind.value.capitalize()} bars, {_day(data.start)} to {_day(data.end)}{feed}.{_word(verdict)}"
+
+
+def _word(verdict: Verdict) -> str:
+    if verdict.asserted is None:
+        return ""
+    return f" That its training ended by {verdict.asserted.trained_until} is the word of {verdict.asserted.who}."
+
+
+def _day(text: str) -> str:
+    return text.partition("T")[0]
+
+
+def reasons(verdict: Verdict, policy: ModelGatingConfig) -> list[str]:
+    """Return why a verdict is what it is: for APPROVED what it cleared, else what keeps it from the next class.
+
+    Args:
+        verdict: The verdict.
+        policy: The policy it was made with.
+    """
+    if verdict.class_ is GateClass.APPROVED:
+        t, needed = metric_value(verdict, "t"), required_t(verdict.n_trials, policy.min_t, policy.false_approval_rate)
+        trades = number_text("n_trades", metric_value(verdict, "n_trades"))
+        return [f"every bar is met, with {trades} closed trades and a t of {number_text('t', t)} (needed {needed:.2f})"]
+    missed = GateClass.REVIEW if verdict.class_ is GateClass.DROP else GateClass.APPROVED
+    found = [_short(flag) for flag in verdict.flags if flag.tier_missed is missed]
+    if verdict.class_ is GateClass.REVIEW:
+        found = [*_below_approved(verdict, policy), *found]
+    return list(dict.fromkeys(found)) or ["below the bars"]
+
+
+def _below_approved(verdict: Verdict, policy: ModelGatingConfig) -> Iterator[str]:
+    for bar in metric_bars(policy):
+        metric = verdict.metrics.get(bar.metric)
+        if isinstance(metric, MetricVerdict) and metric.tier is GateClass.REVIEW:
+            side = "at least" if bar.higher_is_better else "at most"
+            title, value = METRIC_TITLES.get(bar.metric, bar.metric), number_text(bar.metric, metric.value)
+            yield f"{title.lower()} {value} (APPROVED asks for {side} {number_text(bar.metric, bar.approved)})"
+
+
+def _short(flag: FlagRecord) -> str:
+    if flag.detail:
+        return flag.detail
+    title = METRIC_TITLES.get(flag.metric, flag.metric.replace("_", " "))
+    title = title if title.isupper() or title[0].islower() or title.startswith("GATE") else title.lower()
+    if flag.value is None and flag.bar is None:
+        return f"{title}: {FLAG_MEANINGS.get(flag.name, flag.name).rstrip('.').lower()}"
+    side = "at most" if flag.name in _UPPER_BOUNDS else "at least"
+    asked = f" (asked for {side} {number_text(flag.metric, flag.bar)})" if flag.bar is not None else ""
+    return f"{title} {number_text(flag.metric, flag.value)}{asked}"
 
 
 def is_simulated(verdict: Verdict) -> bool:

@@ -21,6 +21,7 @@ from trader_sdk.cli.archive_output import (
     unknown_name,
 )
 from trader_sdk.cli.archive_runs import add, assess, export
+from trader_sdk.cli.output import log_to_stderr
 
 if TYPE_CHECKING:
     from trader_sdk.archive.explain import Decision
@@ -32,6 +33,7 @@ app = typer.Typer(help="Put runs into a training archive, look into it, decide w
 @app.callback()
 def _group() -> None:
     """Put runs into a training archive, look into it, decide what trades."""
+    log_to_stderr()
 
 
 for _entry in (add, assess, evaluate, export):

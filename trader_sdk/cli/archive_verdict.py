@@ -95,10 +95,6 @@ def _lines(verdict: Verdict, policy: ModelGatingConfig, policy_name: str) -> Ite
     yield from _metrics(verdict, policy)
     yield from _wrapped(checkpoint_text(verdict))
     yield from _wrapped(data_text(verdict))
-    if verdict.asserted is not None:
-        yield from _wrapped(
-            f"That training ended by {verdict.asserted.trained_until} is {verdict.asserted.who}'s word."
-        )
     for flag in verdict.flags:
         yield from _wrapped(f"{flag.name}: {flag_text(flag)}")
     yield f"  gate policy {policy_name} {short(verdict.gate_policy)}, verdict {verdict.id}"
