@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -45,6 +46,9 @@ class Clock(Protocol):
     def wake(self) -> None:
         """End a wait early; callable from any thread."""
 
+    def monotonic(self) -> float:
+        """Return seconds of a clock that nobody sets; what is timed and not dated reads it."""
+
 
 class WallClock:
     """Real time, for a venue that lives in it.
@@ -53,6 +57,7 @@ class WallClock:
         schedule: When bars become final.
         wall: Current time; injected so that a test can play a day.
         sleep: Waits some seconds, for the same reason.
+        monotonic: Seconds of a clock that nobody sets, for the same reason.
         longest_nap_seconds: Bound of one sleep, so that a clock that was set meanwhile is noticed.
     """
 
@@ -62,9 +67,10 @@ class WallClock:
         *,
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
         longest_nap_seconds: float = 60.0,
     ) -> None:
-        self._schedule, self._wall, self._sleep = schedule, wall, sleep
+        self._schedule, self._wall, self._sleep, self._monotonic = schedule, wall, sleep, monotonic
         self._longest_nap_seconds = longest_nap_seconds
         self._seen = wall()
         self._woken = asyncio.Event()
@@ -73,6 +79,10 @@ class WallClock:
     def now(self) -> datetime:
         """Return the current time."""
         return self._wall()
+
+    def monotonic(self) -> float:
+        """Return seconds of a clock that nobody sets."""
+        return self._monotonic()
 
     async def next(self, due: datetime | None) -> Tick:
         """Sleep until a bar is final, ``due`` has come, or somebody wakes the session."""
@@ -122,6 +132,10 @@ class VenueClock:
     def now(self) -> datetime:
         """Return venue time."""
         return self._state.at
+
+    def monotonic(self) -> float:
+        """Return seconds of this machine's clock: what is timed in a replay is the real exchange's answers."""
+        return time.monotonic()
 
     async def next(self, due: datetime | None) -> Tick:
         """Let the exchange move to its next bar, or to ``due`` if that is earlier."""

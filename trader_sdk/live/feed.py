@@ -17,7 +17,7 @@ from trader_sdk.live.schedule import Schedule
 from trader_sdk.live.worker import BrokerWorker
 
 BARRIER_SECONDS: Final = 3.0
-"""How long after a minute's end the stream is waited for before REST is asked."""
+"""How long the stream is waited for, unless the configuration says otherwise."""
 _STRETCH: Final = 2.0
 """Nights, weekends and holidays: calendar time asked for beyond the bars' own, doubled until it is enough."""
 _MOST_DOUBLINGS: Final = 6
@@ -32,6 +32,7 @@ class Feed:
         schedule: When bars are final.
         symbols: Whose bars.
         adjustment: What prices are adjusted for, as the models' schemas say.
+        barrier_seconds: How long after a minute's end the stream is waited for before REST is asked.
     """
 
     def __init__(
@@ -42,7 +43,9 @@ class Feed:
         symbols: Sequence[str],
         *,
         adjustment: str = "split",
+        barrier_seconds: float = BARRIER_SECONDS,
     ) -> None:
+        self._barrier_seconds = barrier_seconds
         self._broker, self._worker, self._schedule = broker, worker, schedule
         self._symbols, self._adjustment = tuple(symbols), adjustment
         self._last: dict[str, int] = {}
@@ -102,7 +105,7 @@ class Feed:
     async def _wait_for(self, newest: int) -> None:
         """Wait until every symbol's newest bar came over the stream, at most the barrier."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + BARRIER_SECONDS
+        deadline = loop.time() + self._barrier_seconds
         while any(newest not in self._streamed[s] and self._last.get(s, 0) < newest for s in self._symbols):
             self._arrived.clear()
             try:

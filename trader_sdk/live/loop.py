@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -63,7 +64,7 @@ class SessionLoop:
         self.stop = threading.Event()
         self.halt = threading.Event()
         self._troubles = 0
-        self._reconciled_at = time.monotonic()
+        self._reconciled_at = session.clock.monotonic()
         ledger = session.journal.ledger
         self._peak, self._told = ledger.equity, (ledger.orders_at_venue, ledger.totals.fills)
 
@@ -135,7 +136,7 @@ class SessionLoop:
             await self._session.desk.refresh(tick.at)
         if tick.bars_due or self._lacks_bars(tick.at):
             await self._on_bars(tick.at)
-        is_due = time.monotonic() - self._reconciled_at >= RECONCILE_EVERY_SECONDS
+        is_due = self._session.clock.monotonic() - self._reconciled_at >= RECONCILE_EVERY_SECONDS
         if is_due and not self._is_local:
             await self.reconcile()
 
@@ -163,7 +164,14 @@ class SessionLoop:
             drawdown=1 - ledger.equity / self._peak if self._peak else Decimal(0),
         )
         self._say("bar_finished", bar_fields(report, line, ledger))
+        await self._prepare(bars)
         return report
+
+    async def _prepare(self, symbols: Iterable[str]) -> None:
+        """Make the sums for the next bar while nothing waits for a decision; others may run in between."""
+        for symbol in symbols:
+            self._session.lines[symbol].prepare()
+            await asyncio.sleep(0)
 
     async def _send(self, now: datetime) -> None:
         if await self._session.desk.send_due(now):
@@ -185,7 +193,7 @@ class SessionLoop:
     async def reconcile(self) -> RoundReport:
         """Compare books and venue until a round changes nothing."""
         report = await self._session.reconciler.run()
-        self._reconciled_at = time.monotonic()
+        self._reconciled_at = self._session.clock.monotonic()
         return report
 
     async def _become_halted(self, cause: str, at: datetime) -> None:

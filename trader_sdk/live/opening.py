@@ -126,7 +126,14 @@ async def open_session(config: LiveConfig, selection: Selection, venue: Venue, l
         clock=clock,
         desk=desk,
         reconciler=reconciler,
-        feed=Feed(broker, worker, schedule, sorted(lines), adjustment=_adjustment(lines)),
+        feed=Feed(
+            broker,
+            worker,
+            schedule,
+            sorted(lines),
+            adjustment=_adjustment(lines),
+            barrier_seconds=config.stream_barrier_seconds,
+        ),
         step=BarStep(lines, desk, broker, worker, schedule, book, config),
         lines=lines,
     )

@@ -1,0 +1,173 @@
+"""The seven oracles: what must hold after any fault, as pure functions of what the session left behind."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Final
+
+from trader_sdk.faults.evidence import BookedOrder, Evidence, Submitted
+from trader_sdk.live.events import bar_ns
+from trader_sdk.orders import OrderIntent, OrderStatus
+from trader_sdk.risk import DEFAULT_RISK_LIMITS, TradingState
+
+_ZERO = Decimal(0)
+_SECOND_NS: Final = 1_000_000_000
+_DAY_SECONDS: Final = 86_400
+_DAILY_FRESH_NS: Final = 15 * 60 * _SECOND_NS
+_MINUTE_FRESH_NS: Final = 90 * _SECOND_NS
+_TOLERANCE: Final = Decimal("1.005")
+"""The limit is checked on the prices that the journal knows; the account's own marks may lie a spread beside them."""
+_AT_VENUE: Final = frozenset(
+    {
+        OrderStatus.ACKED,
+        OrderStatus.LIVE,
+        OrderStatus.PARTIAL,
+        OrderStatus.FILLED,
+        OrderStatus.CANCELED,
+        OrderStatus.EXPIRED,
+        OrderStatus.REPLACED,
+    }
+)
+
+Oracle = Callable[[Evidence], str | None]
+"""Returns what is wrong, None where nothing is."""
+
+
+def positions_agree(evidence: Evidence) -> str | None:
+    """I1: the venue's position is the journal's, for every symbol that we own."""
+    ledger, venue = evidence.ledger, evidence.venue.positions
+    for symbol, sleeve in ledger.sleeves.items():
+        expected, found = sleeve.qty + ledger.external.get(symbol, _ZERO), venue.get(symbol, _ZERO)
+        if expected != found:
+            return f"{symbol}: the journal has {expected}, the venue {found}"
+    return None
+
+
+def orders_are_single(evidence: Evidence) -> str | None:
+    """I2: at most one live or filled order a client order id, and a (symbol, bar, leg)."""
+    counts: Counter[tuple[str, ...]] = Counter()
+    for order in _ours(evidence):
+        if order.is_open or order.filled_qty > 0:
+            intent = evidence.ledger.orders[order.client_order_id].intent
+            counts[(order.client_order_id,)] += 1
+            if intent.leg != "i":
+                counts[(intent.symbol, str(intent.bar_at), intent.leg)] += 1
+    doubled = [key for key, count in counts.items() if count > 1]
+    return f"more than one order for {doubled[0]}" if doubled else None
+
+
+def exposure_is_bounded(evidence: Evidence) -> str | None:
+    """I3: no order that the venue booked raises the worst case above the limit, at the price of its risk decision."""
+    orders = evidence.venue.orders
+    for at_booking in evidence.venue.submissions:
+        order = orders[at_booking.order_id]
+        record = evidence.ledger.orders.get(order.client_order_id)
+        if record is None or not order.by_client:
+            continue
+        excess = _excess(at_booking, order, record.intent, _prices_at(evidence, at_booking.at))
+        if excess is not None:
+            return f"{order.client_order_id}: {excess}"
+    return None
+
+
+def _excess(at: Submitted, order: BookedOrder, intent: OrderIntent, prices: Mapping[str, Decimal]) -> str | None:
+    sign = 1 if order.side == "buy" else -1
+    if at.position * sign < 0 and order.qty <= abs(at.position):
+        return None  # it only reduces
+    price = intent.worst_price
+    towards = sum((left for left in at.working.values() if left * sign > 0), _ZERO)
+    worst = abs(at.position + towards + sign * order.qty) * price
+    held = {**at.positions}
+    equity = at.cash + sum((qty * prices.get(symbol, price) for symbol, qty in held.items()), _ZERO)
+    limit = DEFAULT_RISK_LIMITS.symbol_fraction * equity
+    return f"worst case {worst:.2f} above {limit:.2f}" if worst > limit * _TOLERANCE else None
+
+
+def _prices_at(evidence: Evidence, at: int) -> dict[str, Decimal]:
+    closes = [entry for entry in evidence.entries if entry.event == "bar_closed" and bar_ns(entry.at) <= at]
+    return {entry.body["symbol"]: Decimal(entry.body["close"]) for entry in closes}
+
+
+def bars_were_fresh(evidence: Evidence) -> str | None:
+    """I4: no order of a bar that was older than its freshness bound when the venue booked it."""
+    for order in _ours(evidence):
+        intent = evidence.ledger.orders[order.client_order_id].intent
+        if intent.leg == "i":
+            continue  # imported: the bar is not known
+        bound = fresh_bound(intent.bar_at, evidence)
+        if order.created_at > bound:
+            return f"{order.client_order_id} was booked {(order.created_at - bound) / _SECOND_NS:.0f} s too late"
+    return None
+
+
+def fresh_bound(bar_at: int, evidence: Evidence) -> int:
+    """Return until when an order of a bar may be booked, nanoseconds UTC; written apart from the trader's own rule."""
+    seconds = evidence.timeframe_seconds
+    if seconds < _DAY_SECONDS:
+        fresh = _MINUTE_FRESH_NS if seconds == 60 else seconds * _SECOND_NS // 2
+        return bar_at + seconds * _SECOND_NS + fresh
+    closed = next(closes for opens, closes in evidence.sessions if opens >= bar_at)
+    return next(opens for opens, _ in evidence.sessions if opens > closed) + _DAILY_FRESH_NS
+
+
+def books_agree(evidence: Evidence) -> str | None:
+    """I5: every order of ours at the venue is in the journal with the same fills, and the other way round."""
+    at_venue = {order.client_order_id: order for order in evidence.venue.orders.values() if order.by_client}
+    for key in at_venue:
+        if key.startswith("lt1-") and key not in evidence.ledger.orders:
+            return f"{key} is at the venue and not in the journal"
+    for key, record in evidence.ledger.orders.items():
+        found = at_venue.get(key)
+        if found is None:
+            if record.state.status in _AT_VENUE:
+                return f"{key} is {record.state.status} in the journal and not at the venue"
+        elif record.state.status is not OrderStatus.REPLACED and found.filled_qty != record.state.filled_qty:
+            return f"{key}: {record.state.filled_qty} filled in the journal, {found.filled_qty} at the venue"
+    return None
+
+
+def end_is_named(evidence: Evidence) -> str | None:
+    """I6: the process ended in a named state with the exit code that it wrote down."""
+    if evidence.crashes:
+        return f"an error that nobody foresaw: {evidence.crashes[0]}"
+    ledger = evidence.ledger
+    if not evidence.entries or not ledger.is_finished:
+        return "the journal does not say how the run ended"
+    if ledger.exit_code != evidence.exit_code:
+        return f"the journal says exit code {ledger.exit_code}, the process {evidence.exit_code}"
+    return None if ledger.state in set(TradingState) else f"state {ledger.state}"
+
+
+def decisions_repeat(evidence: Evidence, again: Evidence | None) -> str | None:
+    """I7: the same seed gives the same decisions; nothing to compare with holds."""
+    if again is None or evidence.decision_log == again.decision_log:
+        return None
+    here, there = set(evidence.decision_log), set(again.decision_log)
+    return f"decisions differ between two runs: {sorted(here ^ there)[:2]}"
+
+
+ORACLES: Final[Mapping[str, Oracle]] = {
+    "I1": positions_agree,
+    "I2": orders_are_single,
+    "I3": exposure_is_bounded,
+    "I4": bars_were_fresh,
+    "I5": books_agree,
+    "I6": end_is_named,
+}
+
+
+def judge(evidence: Evidence, again: Evidence | None = None) -> dict[str, str | None]:
+    """Return what each oracle has to say, None where nothing is wrong.
+
+    Args:
+        evidence: Of one session.
+        again: Of the same session played a second time; None leaves I7 unasked, which counts as kept.
+    """
+    return {**{name: oracle(evidence) for name, oracle in ORACLES.items()}, "I7": decisions_repeat(evidence, again)}
+
+
+def _ours(evidence: Evidence) -> list[BookedOrder]:
+    known = evidence.ledger.orders
+    return [o for o in evidence.venue.orders.values() if o.by_client and o.client_order_id in known]

@@ -1,0 +1,118 @@
+"""A fault as data: market, plan, the trader's settings, and the one right outcome.
+
+Example of a table in ``scenarios/*.toml``::
+
+    [F04]
+    title = "500 after the order was booked"
+    right = "unknown; found by its id and adopted, nothing is sent again"
+    moves = { SIM = "..D....." }
+    faults = [{ kind = "http", method = "POST", path = "/v2/orders", effect = "status", status = 500 }]
+    expect = { first = "FILLED", first_posts = 1, exit = 0 }
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from trader_sdk.contract.errors import ConfigError, UsageError
+from trader_sdk.contract.timeframe import Timeframe
+from trader_sdk.exchange.fault_plan import FaultPlan, load_plan
+from trader_sdk.faults.market import MarketSpec
+
+_FOLDER: Final = "scenarios"
+_DEFAULT_MOVES: Final = {"SIM": "..D...U...D."}
+Fact = str | int | list[str]
+
+
+class Scenario(BaseModel):
+    """One fault of the campaign.
+
+    Attributes:
+        id: ``F01`` and so on.
+        title: What goes wrong.
+        right: The one right behaviour, in words.
+        moves, timeframe, volume, price: The market (:class:`~trader_sdk.faults.market.MarketSpec`).
+        faults: The plan (:mod:`~trader_sdk.exchange.fault_plan`).
+        config: Fields of the trader's configuration that differ.
+        stops: Bars after which the trader is stopped and started again.
+        pace_seconds: Real seconds a bar takes, for what lives in real time, such as reconnecting.
+        expect: The right outcome by fact (:mod:`~trader_sdk.faults.outcome`); a list must be contained, any other value
+            must be equal.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str = Field(pattern=r"^[A-Z][A-Z0-9-]{0,15}$")
+    title: str
+    right: str
+    moves: dict[str, str] = Field(default_factory=lambda: dict(_DEFAULT_MOVES))
+    timeframe: Timeframe = Timeframe.MIN_1
+    volume: float = Field(default=1e6, gt=0)
+    price: float = Field(default=100.0, gt=0)
+    faults: tuple[dict[str, Any], ...] = ()
+    config: dict[str, Any] = Field(default_factory=dict)
+    stops: tuple[int, ...] = ()
+    pace_seconds: float = Field(default=0.0, ge=0)
+    expect: dict[str, Fact] = Field(default_factory=dict)
+
+    @property
+    def market(self) -> MarketSpec:
+        """Return what is replayed."""
+        return MarketSpec(moves=self.moves, timeframe=self.timeframe, volume=self.volume, price=self.price)
+
+    @property
+    def plan(self) -> FaultPlan:
+        """Return what goes wrong."""
+        return FaultPlan.model_validate({"name": f"{self.id} {self.title}"[:120], "faults": list(self.faults)})
+
+
+def scenario_of_plan(path: Path) -> Scenario:
+    """Return a scenario of somebody's own plan, with the standard market and no expectation but the oracles."""
+    plan = load_plan(path)
+    faults = tuple(plan.dump()["faults"])
+    return Scenario(id="PLAN", title=plan.name or path.name, right="the oracles hold", faults=faults)
+
+
+def load_scenarios(only: Sequence[str] = ()) -> tuple[Scenario, ...]:
+    """Return the packaged scenarios in order of their ids.
+
+    Args:
+        only: Ids; all of them when empty.
+
+    Raises:
+        UsageError: An id does not exist.
+        ConfigError: A packaged table is not valid.
+    """
+    found = {scenario.id: scenario for scenario in _packaged()}
+    unknown = sorted(set(only) - set(found))
+    if unknown:
+        raise UsageError(
+            "USAGE", "no such fault", where="--only", found=", ".join(unknown), expected=f"{min(found)} to {max(found)}"
+        )
+    return tuple(found[name] for name in sorted(found) if not only or name in only)
+
+
+def _packaged() -> list[Scenario]:
+    folder = files("trader_sdk.faults") / _FOLDER
+    tables = sorted(item.name for item in folder.iterdir() if item.name.endswith(".toml"))
+    return [scenario for name in tables for scenario in _read((folder / name).read_text("utf-8"), name)]
+
+
+def _read(text: str, where: str) -> list[Scenario]:
+    return [_scenario(name, table, where) for name, table in tomllib.loads(text).items()]
+
+
+def _scenario(name: str, table: Mapping[str, Any], where: str) -> Scenario:
+    try:
+        scenario = Scenario.model_validate({"id": name, **table})
+        _ = scenario.plan
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        raise ConfigError("CONFIG", "not a scenario", where=f"{where} {name}", found=faults[:800]) from error
+    return scenario

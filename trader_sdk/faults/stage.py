@@ -1,0 +1,173 @@
+"""Where a session is played: an exchange with a plan, and a clock that moves when the trader sleeps."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, Self
+
+import requests
+
+from trader_sdk.broker.alpaca import AlpacaBroker
+from trader_sdk.broker.alpaca_http import ReadRetry
+from trader_sdk.broker.credentials import Credentials
+from trader_sdk.broker.endpoint import Timeouts, local_endpoint
+from trader_sdk.broker.local_control import LocalControl, VenueState
+from trader_sdk.contract.bars import DataKind
+from trader_sdk.contract.errors import BrokerError
+from trader_sdk.exchange import AssetSetup, ExchangeSetup, LocalExchange
+from trader_sdk.exchange.config import LOG_FILE
+from trader_sdk.exchange.fault_plan import FaultPlan
+from trader_sdk.exchange.server import serve
+from trader_sdk.faults.market import MarketSpec
+from trader_sdk.live.clock import WallClock
+from trader_sdk.live.schedule import Schedule
+
+PLAN_FILE: Final = "fault-plan.json"
+BOUNDS: Final = Timeouts(connect_seconds=1.0, read_seconds=0.4, total_seconds=0.8)
+"""The trader's bounds of a request, scaled down so that a hanging reply costs a campaign no time."""
+_RETRY: Final = ReadRetry(attempts=3, wait_seconds=0.01)
+_LONGEST_NAP_SECONDS: Final = 7_200.0
+_PACED_SECONDS: Final = 60.0
+_START_SECONDS: Final = 20.0
+
+
+class ThreadExchange(LocalExchange):
+    """The exchange in a thread of this process: the same server on the same loopback, without a process to start."""
+
+    def start(self) -> Self:
+        """Start the thread and wait until it serves."""
+        ready = threading.Event()
+
+        def on_ready(_host: str, port: int) -> None:
+            self._port = port
+            ready.set()
+
+        def run() -> None:
+            serve(self.state_dir, fault_plan=self.state_dir / PLAN_FILE, on_ready=on_ready)
+
+        self._thread = threading.Thread(target=run, name="exchange", daemon=True)
+        self._thread.start()
+        if not ready.wait(_START_SECONDS):
+            raise BrokerError("E802", "the exchange's thread did not start", where=str(self.state_dir))
+        return self
+
+    def stop(self) -> int:
+        """End the server."""
+        with LocalControl(self.control_url, Credentials.of(self.key, self.secret)) as control:
+            control.stop()
+        self._thread.join(_START_SECONDS)
+        return 0
+
+
+class PlayedBroker(AlpacaBroker):
+    """The exchange under the name of Alpaca's paper house: everything that depends on the mode takes Alpaca's way."""
+
+    @property
+    def name(self) -> str:
+        """Return Alpaca's paper house."""
+        return "alpaca-paper"
+
+
+class PlayedVenue:
+    """A running venue whose time passes only while the trader sleeps.
+
+    Args:
+        exchange: Running.
+        pace_seconds: Real seconds that a bar takes beside the trader's own.
+    """
+
+    def __init__(self, exchange: LocalExchange, pace_seconds: float = 0.0) -> None:
+        self._pace_seconds = pace_seconds
+        credentials = Credentials.of(exchange.key, exchange.secret)
+        endpoint = local_endpoint(exchange, feed_label="simulated", data_kind=DataKind.SIMULATED)
+        self.broker = PlayedBroker(endpoint, credentials, timeouts=BOUNDS, retry=_RETRY)
+        self._exchange = exchange
+        self._headers = {"APCA-API-KEY-ID": exchange.key, "APCA-API-SECRET-KEY": exchange.secret}
+        self._control = LocalControl(exchange.control_url, credentials)
+        self._state = self._control.state()
+        self._moving: asyncio.Future[None] | None = None
+
+    def now(self) -> datetime:
+        """Return venue time."""
+        return self._state.at
+
+    def monotonic(self) -> float:
+        """Return venue time in seconds, for what is timed on the monotonic clock."""
+        return self._state.at.timestamp()
+
+    async def sleep(self, seconds: float) -> None:
+        """Let ``seconds`` pass at the venue, instant by instant; a sleep that is cut short leaves time consistent."""
+        until = self.now() + timedelta(seconds=seconds)
+        while self.now() < until and not self._state.is_finished:
+            if self._moving is None or self._moving.done():
+                self._moving = asyncio.ensure_future(asyncio.to_thread(self._move, until))
+            await asyncio.shield(self._moving)
+        await asyncio.sleep(min(self._pace_seconds, self._pace_seconds * seconds / _PACED_SECONDS))
+
+    def _move(self, until: datetime) -> None:
+        self._state = self._control.ready(self._state.instant, wake_at=until).state
+
+    def clock(self, schedule: Schedule) -> WallClock:
+        """Return the clock that the trader uses for Alpaca, on this time."""
+        return WallClock(
+            schedule,
+            wall=self.now,
+            sleep=self.sleep,
+            monotonic=self.monotonic,
+            longest_nap_seconds=_LONGEST_NAP_SECONDS,
+        )
+
+    @property
+    def state(self) -> VenueState:
+        """Return where the replay stands."""
+        return self._state
+
+    def struck(self) -> dict[str, Any]:
+        """Return what the plan did: strikes, writes, counts of requests."""
+        reply = requests.get(f"{self._exchange.rest_url}/_fault", headers=self._headers, timeout=10)
+        return dict(reply.json())
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._control.close()
+        self.broker.close()
+
+
+@contextmanager
+def opened(
+    folder: Path, market: MarketSpec, plan: FaultPlan, *, own_process: bool, pace_seconds: float = 0.0
+) -> Iterator[PlayedVenue]:
+    """Yield a venue that replays ``market`` and misbehaves by ``plan``.
+
+    Args:
+        folder: Keeps the exchange's log.
+        market: What is replayed.
+        plan: What goes wrong.
+        own_process: Whether the exchange is a process, or a thread of this one.
+        pace_seconds: Real seconds that a bar takes beside the trader's own.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    plan_file = folder / PLAN_FILE
+    plan_file.write_text(json.dumps(plan.dump(), indent=1), "utf-8")
+    bars = market.bars()
+    assets = tuple(AssetSetup.of(series) for series in bars.values())
+    setup = ExchangeSetup(run_id="faults", assets=assets, start_ns=market.replay_start())
+    kind = LocalExchange if own_process else ThreadExchange
+    with kind(folder, setup, bars, sessions=market.sessions(), fault_plan=plan_file) as exchange:
+        venue = PlayedVenue(exchange, pace_seconds)
+        try:
+            yield venue
+        finally:
+            venue.close()
+
+
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """Return the records of an exchange's log, the first line excepted."""
+    lines = (folder / LOG_FILE).read_text("utf-8").splitlines()
+    return [json.loads(line) for line in lines[1:]]
