@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -222,7 +223,10 @@ def _new_york() -> SessionTable:
             found="not installed",
             remedy='Install it with `pip install "trader-sdk[live]"` (or `[train]`).',
         ) from error
-    table = exchange_calendars.get_calendar(XNYS, start=str(_XNYS_FIRST), end=str(_XNYS_LAST)).schedule
+    with warnings.catch_warnings():
+        # exchange-calendars reads its own times in a way that pandas 4 will change; ours are read by name below.
+        warnings.filterwarnings("ignore", message="Series.values returning an ndarray that drops timezone")
+        table = exchange_calendars.get_calendar(XNYS, start=str(_XNYS_FIRST), end=str(_XNYS_LAST)).schedule
     dates = table.index.to_numpy().astype("datetime64[D]")
     return SessionTable(
         XNYS,

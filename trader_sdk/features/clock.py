@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from trader_sdk.contract.errors import ConfigError
 from trader_sdk.contract.timeframe import NANOSECONDS_PER_SECOND
+from trader_sdk.features.arithmetic import Arithmetic, ArrayArithmetic, FloatArithmetic, Value
 
 Floats = NDArray[np.float64]
 
@@ -38,22 +39,38 @@ def local_clock(t: NDArray[np.int64], calendar: str, *, intraday: bool) -> Mappi
     """
     seconds = t // NANOSECONDS_PER_SECOND + _offsets(t, calendar)
     days = seconds // _DAY_SECONDS
+    progress = _progress(seconds % _DAY_SECONDS, calendar, ArrayArithmetic()) if intraday else np.zeros(len(t))
+    return {"progress": progress, **_date(days)}
+
+
+@lru_cache(maxsize=1 << 10)  # symbols ask about the same bars
+def bar_clock(t: int, calendar: str, *, intraday: bool) -> Mapping[str, float]:
+    """Return :func:`local_clock` of one bar's start, as single numbers."""
+    offset = 0 if calendar == "24/7" else _new_york_offset(t // _HOUR_NS)
+    day, second = divmod(t // NANOSECONDS_PER_SECOND + offset, _DAY_SECONDS)
+    return {"progress": _progress(second, calendar, FloatArithmetic()) if intraday else 0.0, **_single_date(day)}
+
+
+def _progress(second_of_day: Value, calendar: str, of: Arithmetic) -> Value:
+    if calendar == "24/7":
+        return second_of_day / float(_DAY_SECONDS)
+    passed = (second_of_day - _NEW_YORK_OPEN_SECONDS) / _NEW_YORK_SESSION_SECONDS
+    return of.smaller(of.larger(passed, 0.0), 1.0)
+
+
+def _date(days: NDArray[np.int64]) -> dict[str, Floats]:
     dates = days.astype("datetime64[D]")
     return {
         "day": days.astype(np.float64),
-        "progress": _progress(seconds % _DAY_SECONDS, calendar) if intraday else np.zeros(len(t)),
         "weekday": ((days + 3) % 7).astype(np.float64),
         "year_progress": _elapsed(dates, "Y"),
         "month_progress": _elapsed(dates, "M"),
     }
 
 
-def _progress(second_of_day: NDArray[np.int64], calendar: str) -> Floats:
-    if calendar == "24/7":
-        return second_of_day / float(_DAY_SECONDS)
-    passed = (second_of_day - _NEW_YORK_OPEN_SECONDS) / _NEW_YORK_SESSION_SECONDS
-    clipped: Floats = np.minimum(np.maximum(passed, 0.0), 1.0)
-    return clipped
+@lru_cache(maxsize=1 << 5)
+def _single_date(day: int) -> Mapping[str, float]:
+    return {name: float(values[0]) for name, values in _date(np.array([day])).items()}
 
 
 def _elapsed(dates: NDArray[np.datetime64], unit: str) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,11 +10,10 @@ from functools import partial
 from types import MappingProxyType
 from typing import Final
 
-import numpy as np
-
 from trader_sdk.contract.spec import MARKET_FEATURES
 from trader_sdk.features import formulas as f
-from trader_sdk.features.lookback import Lookback, Value
+from trader_sdk.features.arithmetic import Value
+from trader_sdk.features.lookback import Lookback
 from trader_sdk.features.regimes import FILTER_BARS, OBSERVATION_MEMORY, STATES
 
 LONGEST_SESSION: Final = 390
@@ -108,10 +108,13 @@ def _intraday() -> list[Column]:
 
 
 def _calendar() -> list[Column]:
-    source = "cyclical encoding of time"
+    group, source = Group.CALENDAR, "cyclical encoding of time"
 
-    def wave(name: str, formula: str, turn: Callable[[Lookback], Value], wave_of: np.ufunc) -> Column:
-        return Column(name, Group.CALENDAR, formula, "none", -1, 1, 0, source, lambda back: wave_of(np.pi * turn(back)))
+    def sine(name: str, formula: str, turn: Callable[[Lookback], Value]) -> Column:
+        return Column(name, group, formula, "none", -1, 1, 0, source, lambda back: back.sine(math.pi * turn(back)))
+
+    def cosine(name: str, formula: str, turn: Callable[[Lookback], Value]) -> Column:
+        return Column(name, group, formula, "none", -1, 1, 0, source, lambda back: back.cosine(math.pi * turn(back)))
 
     def progress(back: Lookback) -> Value:
         return back.now("progress")
@@ -123,15 +126,15 @@ def _calendar() -> list[Column]:
         return 2.0 * back.now("year_progress")
 
     return [
-        wave("session_sin", "sin(π p), p the share of the regular session (24/7: of the UTC day) passed at the bar's "
-             "start; 0 for daily bars", progress, np.sin),
-        wave("session_cos", "cos(π p)", progress, np.cos),
-        wave("weekday_sin", "sin(2π d/7), d = 0 on Monday", week, np.sin),
-        wave("weekday_cos", "cos(2π d/7)", week, np.cos),
-        wave("year_sin", "sin(2π y), y the share of the year passed", year, np.sin),
-        wave("year_cos", "cos(2π y)", year, np.cos),
+        sine("session_sin", "sin(π p), p the share of the regular session (24/7: of the UTC day) passed at the bar's "
+             "start; 0 for daily bars", progress),
+        cosine("session_cos", "cos(π p)", progress),
+        sine("weekday_sin", "sin(2π d/7), d = 0 on Monday", week),
+        cosine("weekday_cos", "cos(2π d/7)", week),
+        sine("year_sin", "sin(2π y), y the share of the year passed", year),
+        cosine("year_cos", "cos(2π y)", year),
         Column(
-            "month_progress", Group.CALENDAR, "share of the month passed", "share", 0, 1, 0,
+            "month_progress", group, "share of the month passed", "share", 0, 1, 0,
             "turn of the month: Ariel (1987), A monthly effect in stock returns",
             lambda back: back.now("month_progress"),
         ),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trader_sdk.features.lookback import Lookback, Value
+from trader_sdk.features.arithmetic import Value
+from trader_sdk.features.lookback import Lookback
 from trader_sdk.features.regimes import momentum, volatility
 
 Floats = NDArray[np.float64]
@@ -46,12 +48,12 @@ _HISTOGRAM: Final = _histogram_weights()
 
 def of_price(back: Lookback, amount: Value, scale: Value) -> Value:
     """Return an amount in price units over a scale in price units, 0 where both vanish."""
-    return amount / np.maximum(scale, _PRICE_FLOOR * back.now("close"))
+    return amount / back.larger(scale, _PRICE_FLOOR * back.now("close"))
 
 
-def balance(first: Value, second: Value) -> Value:
+def balance(back: Lookback, first: Value, second: Value) -> Value:
     """Return (first - second) / (first + second) of two amounts that are not negative, 0 where both are 0."""
-    return (first - second) / np.maximum(first + second, _TINY)
+    return (first - second) / back.larger(first + second, _TINY)
 
 
 def log_return(back: Lookback, n: int) -> Value:
@@ -66,48 +68,48 @@ def gap(back: Lookback) -> Value:
 
 def body(back: Lookback) -> Value:
     """Return open to close as a share of the bar's range."""
-    return (back.now("log_close") - back.now("log_open")) / np.maximum(back.now("log_range"), _LOG_FLOOR)
+    return (back.now("log_close") - back.now("log_open")) / back.larger(back.now("log_range"), _LOG_FLOOR)
 
 
 def close_location(back: Lookback) -> Value:
     """Return where in its bar the close lies."""
     twice = 2.0 * back.now("log_close") - back.now("log_high") - back.now("log_low")
-    return twice / np.maximum(back.now("log_range"), _LOG_FLOOR)
+    return twice / back.larger(back.now("log_range"), _LOG_FLOOR)
 
 
 def relative_range(back: Lookback) -> Value:
     """Return the log of the bar's range against the mean of 50 bars."""
-    return np.log((back.now("log_range") + _LOG_FLOOR) / (back.total("log_range", 50) / 50.0 + _LOG_FLOOR))
+    return back.log((back.now("log_range") + _LOG_FLOOR) / (back.total("log_range", 50) / 50.0 + _LOG_FLOOR))
 
 
 def session_return(back: Lookback) -> Value:
     """Return the move since the session's open, in units of volatility times the root of the bars since."""
     moved = back.now("log_close") - back.session_first("log_open")
-    return moved / (volatility(back, 50) * np.sqrt(back.now("session_age") + 1.0))
+    return moved / (volatility(back, 50) * back.root(back.now("session_age") + 1.0))
 
 
 def session_location(back: Lookback) -> Value:
     """Return where the close lies in the session's range so far."""
     high, low = back.session_highest("log_high"), back.session_lowest("log_low")
-    return (2.0 * back.now("log_close") - high - low) / np.maximum(high - low, _LOG_FLOOR)
+    return (2.0 * back.now("log_close") - high - low) / back.larger(high - low, _LOG_FLOOR)
 
 
 def vwap_distance(back: Lookback) -> Value:
     """Return the close against the session's volume-weighted price, in units of volatility times sqrt(20)."""
     volume = back.session_total("volume")
     # Without volume there is no such price: the typical price of the bar stands in.
-    price = np.where(volume > 0.0, back.session_total("traded") / np.maximum(volume, _TINY), back.now("typical"))
-    return np.log(back.now("close") / price) / (volatility(back, 50) * np.sqrt(20.0))
+    price = back.where(volume > 0.0, back.session_total("traded") / back.larger(volume, _TINY), back.now("typical"))
+    return back.log(back.now("close") / price) / (volatility(back, 50) * math.sqrt(20.0))
 
 
 def session_volume_ratio(back: Lookback) -> Value:
     """Return the log of the bar's volume against the session's mean so far."""
-    return volume_against(back.now("volume"), back.session_total("volume") / (back.now("session_age") + 1.0))
+    return volume_against(back, back.now("volume"), back.session_total("volume") / (back.now("session_age") + 1.0))
 
 
-def volume_against(volume: Value, mean: Value) -> Value:
+def volume_against(back: Lookback, volume: Value, mean: Value) -> Value:
     """Return ln((volume + 1 % of mean) / (101 % of mean)): ln 0.0099 for no volume, 0 where all volume is 0."""
-    return np.log((volume + 0.01 * mean + _TINY) / (1.01 * mean + _TINY))
+    return back.log((volume + 0.01 * mean + _TINY) / (1.01 * mean + _TINY))
 
 
 def rsi(back: Lookback) -> Value:
@@ -124,7 +126,7 @@ def average_true_range(back: Lookback) -> Value:
 def true_range_ratio(back: Lookback) -> Value:
     """Return the log of the average true range of 14 bars against the plain mean of 100."""
     floor = _PRICE_FLOOR * back.now("close")
-    return np.log((average_true_range(back) + floor) / (back.total("true_range", 100) / 100.0 + floor))
+    return back.log((average_true_range(back) + floor) / (back.total("true_range", 100) / 100.0 + floor))
 
 
 def macd(back: Lookback) -> Value:
@@ -145,7 +147,7 @@ def directional_balance(back: Lookback) -> Value:
 
 def directional_index(back: Lookback) -> Value:
     """Return Wilder's DX / 100: the size of the directional balance."""
-    return np.abs(directional_balance(back))
+    return abs(directional_balance(back))
 
 
 def average_directional_index(back: Lookback) -> Value:
@@ -167,12 +169,12 @@ def commodity_channel(back: Lookback, n: int) -> Value:
 
 def money_flow(back: Lookback, n: int) -> Value:
     """Return the money flow index, 50 taken to 0."""
-    return balance(back.total("inflow", n), back.total("outflow", n))
+    return balance(back, back.total("inflow", n), back.total("outflow", n))
 
 
 def chaikin(back: Lookback, n: int) -> Value:
     """Return Chaikin's money flow."""
-    return back.total("accumulation", n) / np.maximum(back.total("volume", n), _TINY)
+    return back.total("accumulation", n) / back.larger(back.total("volume", n), _TINY)
 
 
 def aroon(back: Lookback, n: int) -> Value:
@@ -182,27 +184,27 @@ def aroon(back: Lookback, n: int) -> Value:
 
 def volume_ratio(back: Lookback, n: int) -> Value:
     """Return the log of the bar's volume against the mean of n bars."""
-    return volume_against(back.now("volume"), back.total("volume", n) / n)
+    return volume_against(back, back.now("volume"), back.total("volume", n) / n)
 
 
 def deviation(back: Lookback, n: int) -> Value:
     """Return the log price against its n-bar mean, in units of what a random walk would stray."""
     mean_distance, _ = back.spread("log_close", n)
-    return -mean_distance / (volatility(back, 200) * np.sqrt(n / 3.0))
+    return -mean_distance / (volatility(back, 200) * math.sqrt(n / 3.0))
 
 
 def z_score(back: Lookback, n: int) -> Value:
     """Return the log price against its n-bar mean, in standard deviations of those bars."""
     mean_distance, mean_square = back.spread("log_close", n)
-    variance = np.maximum(mean_square - mean_distance * mean_distance, 0.0)
-    return -mean_distance / np.maximum(np.sqrt(variance), _LOG_FLOOR)
+    variance = back.larger(mean_square - mean_distance * mean_distance, 0.0)
+    return -mean_distance / back.larger(back.root(variance), _LOG_FLOOR)
 
 
 def volatility_ratio(back: Lookback, n: int) -> Value:
     """Return the log of the n-bar volatility against the 200-bar one."""
-    return np.log(volatility(back, n) / volatility(back, 200))
+    return back.log(volatility(back, n) / volatility(back, 200))
 
 
 def autocorrelation(back: Lookback, n: int) -> Value:
     """Return the lag-one autocorrelation of n returns around zero."""
-    return back.total("return_product", n) / np.maximum(back.total("return_squared", n), _TINY)
+    return back.total("return_product", n) / back.larger(back.total("return_squared", n), _TINY)

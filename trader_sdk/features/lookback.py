@@ -7,18 +7,19 @@ pick an order by shape and stride, and running totals carry rounding from bars l
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trader_sdk.features.arithmetic import Arithmetic, ArrayArithmetic, FloatArithmetic, Value
+
 Floats = NDArray[np.float64]
 _LONGEST_TOTAL: Final = 200
-# A whole history gives arrays, the newest bar numpy scalars; every formula is written for both.
-Value: TypeAlias = Any
+_LONGEST_SPREAD: Final = 100
 
 
-class Lookback(Protocol):
+class Lookback(Arithmetic, Protocol):
     """Named series seen from one bar, or from each bar of a history. ``n`` counts bars, the current one included."""
 
     def now(self, name: str, lag: int = 0) -> Value:
@@ -61,7 +62,7 @@ class Lookback(Protocol):
         """Return the minimum over the current session so far."""
 
 
-class History:
+class History(ArrayArithmetic):
     """Look back from every bar of a history but the first ``start``.
 
     Args:
@@ -74,6 +75,7 @@ class History:
         self._start = start
         self._length = len(next(iter(series.values())))
         self._totals: dict[str, dict[int, Floats]] = {}
+        self._weighted: dict[tuple[str, int], Floats] = {}
 
     def now(self, name: str, lag: int = 0) -> Value:
         """Return the series ``lag`` bars ago."""
@@ -108,12 +110,15 @@ class History:
 
     def weighted(self, name: str, weights: Floats) -> Value:
         """Return the sum of ``weights[k]`` times the series ``k`` bars ago."""
-        running = weights[0] * self.now(name)
-        product = np.empty_like(running)
-        for lag in range(1, len(weights)):
-            np.multiply(self.now(name, lag), weights[lag], out=product)
-            running += product
-        return running
+        key = name, id(weights)  # weights are constants of their modules
+        if key not in self._weighted:
+            running = weights[0] * self.now(name)
+            product = np.empty_like(running)
+            for lag in range(1, len(weights)):
+                np.multiply(self.now(name, lag), weights[lag], out=product)
+                running += product
+            self._weighted[key] = running
+        return self._weighted[key]
 
     def spread(self, name: str, n: int) -> tuple[Value, Value]:
         """Return mean and mean square of the newest ``n`` bars' distance from the current one."""
@@ -174,74 +179,87 @@ class History:
         return running
 
 
-class Latest:
+class Latest(FloatArithmetic):
     """Look back from the newest bar alone.
 
     Args:
-        view: Gives a series newest bar first, float64 (depth,).
-        age: Bars since the session's first bar.
+        now: The bar's own series, and those written while looking back.
+        recent: Gives the newest ``n`` values of a series, newest first: float64 (n,).
     """
 
-    def __init__(self, view: Callable[[str], Floats], age: int) -> None:
-        self._view = view
-        self._in_session = slice(0, age + 1)
-        self._totals: dict[str, Floats] = {}
+    def __init__(self, now: Mapping[str, float], recent: Callable[[str, int], Floats]) -> None:
+        self._now = now
+        self._recent = recent
+        self._session = int(now["session_age"]) + 1
+        self._sums: dict[str, Floats] = {}
+        self._weighted: dict[tuple[str, int], float] = {}
+        self._spreads: dict[str, tuple[Floats, Floats]] = {}
 
     def now(self, name: str, lag: int = 0) -> Value:
         """Return the series ``lag`` bars ago."""
-        return self._view(name)[lag]
+        return self._recent(name, lag + 1).item(lag) if lag else self._now[name]
 
     def total(self, name: str, n: int) -> Value:
         """Return the sum over the newest ``n`` bars."""
-        running = self._totals.get(name)
-        if running is None or len(running) < n:
-            # One running sum serves every window of a series.
-            running = self._totals[name] = np.add.accumulate(self._view(name)[: max(n, _LONGEST_TOTAL)])
-        return running[n - 1]
+        # One running sum serves every window of a series.
+        sums = self._sums.get(name)
+        if sums is None or len(sums) < n:
+            sums = self._sums[name] = np.add.accumulate(self._recent(name, max(n, _LONGEST_TOTAL)))
+        return sums.item(n - 1)
 
     def highest(self, name: str, n: int) -> Value:
         """Return the maximum over the newest ``n`` bars."""
-        return self._view(name)[:n].max()
+        return self._recent(name, n).max().item()
 
     def lowest(self, name: str, n: int) -> Value:
         """Return the minimum over the newest ``n`` bars."""
-        return self._view(name)[:n].min()
+        return self._recent(name, n).min().item()
 
     def since_highest(self, name: str, n: int) -> Value:
         """Return how many bars ago the maximum of the newest ``n`` bars was, the latest one on a tie."""
-        return np.float64(self._view(name)[:n].argmax())
+        return float(self._recent(name, n).argmax())
 
     def since_lowest(self, name: str, n: int) -> Value:
         """Return how many bars ago the minimum of the newest ``n`` bars was, the latest one on a tie."""
-        return np.float64(self._view(name)[:n].argmin())
+        return float(self._recent(name, n).argmin())
 
     def weighted(self, name: str, weights: Floats) -> Value:
         """Return the sum of ``weights[k]`` times the series ``k`` bars ago."""
-        return np.add.accumulate(weights * self._view(name)[: len(weights)])[-1]
+        key = name, id(weights)
+        if key not in self._weighted:
+            self._weighted[key] = _in_order(weights * self._recent(name, len(weights)))
+        return self._weighted[key]
 
     def spread(self, name: str, n: int) -> tuple[Value, Value]:
         """Return mean and mean square of the newest ``n`` bars' distance from the current one."""
-        values = self._view(name)[:n]
-        step = values - values[0]
-        return np.add.accumulate(step)[-1] / n, np.add.accumulate(step * step)[-1] / n
+        if name not in self._spreads:
+            step = self._recent(name, _LONGEST_SPREAD) - self._now[name]
+            self._spreads[name] = np.add.accumulate(step), np.add.accumulate(step * step)
+        distance, square = self._spreads[name]
+        return distance.item(n - 1) / n, square.item(n - 1) / n
 
     def absolute_deviation(self, name: str, n: int) -> tuple[Value, Value]:
         """Return the mean of the newest ``n`` bars and their mean absolute distance from it."""
         mean = self.total(name, n) / n
-        return mean, np.add.accumulate(np.abs(self._view(name)[:n] - mean))[-1] / n
+        return mean, _in_order(np.abs(self._recent(name, n) - mean)) / n
 
     def session_first(self, name: str) -> Value:
         """Return the series at the first bar of the current session."""
-        return self._view(name)[self._in_session.stop - 1]
+        return self.now(name, self._session - 1)
 
     def session_total(self, name: str) -> Value:
         """Return the sum over the current session so far."""
-        return np.add.accumulate(self._view(name)[self._in_session])[-1]
+        return _in_order(self._recent(name, self._session))
 
     def session_highest(self, name: str) -> Value:
         """Return the maximum over the current session so far."""
-        return self._view(name)[self._in_session].max()
+        return self.highest(name, self._session)
 
     def session_lowest(self, name: str) -> Value:
         """Return the minimum over the current session so far."""
-        return self._view(name)[self._in_session].min()
+        return self.lowest(name, self._session)
+
+
+def _in_order(values: Floats) -> float:
+    """Return the sum, added from the first value on; ``sum`` picks an order of its own."""
+    return float(np.add.accumulate(values)[-1])

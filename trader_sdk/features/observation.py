@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trader_sdk.contract.bars import Bar, Bars
 from trader_sdk.contract.canonical import sha256_of
-from trader_sdk.contract.errors import ContractError
+from trader_sdk.contract.errors import ContractError, UsageError
 from trader_sdk.contract.spec import ModelSpec
-from trader_sdk.features.provider import (
-    DEFAULT_PROVIDER,
-    FeatureProvider,
-    Ohlcv53Provider,
-    ProviderFactory,
-    is_own_schema,
-)
+from trader_sdk.features.own import Ohlcv53Provider, is_own_schema
+from trader_sdk.features.provider import DEFAULT_PROVIDER, FeatureProvider, ProviderFactory
 from trader_sdk.features.schema import FeatureSchema, own_schema_of, schema_from
 
 Rows = NDArray[np.float32]
@@ -42,15 +38,29 @@ class Model(Protocol):
         """Return the file's digest."""
 
 
+@runtime_checkable
+class Revisable(Protocol):
+    """What a provider may have beyond the protocol: many bars at once, and bars whatever their time."""
+
+    def extend(self, bars: Bars) -> None:
+        """Take many closed bars, oldest first."""
+
+    def revise(self, bar: Bar) -> None:
+        """Take a new bar, a correction of one that was taken, or one that comes late."""
+
+
 class ObservationBuilder:
     """Builds one model's observations of one symbol.
 
     Args:
         provider: Whose schema was checked against the model's.
+        make: Makes another of its kind; a provider that cannot revise bars is made anew for a corrected one.
     """
 
-    def __init__(self, provider: FeatureProvider) -> None:
+    def __init__(self, provider: FeatureProvider, make: Callable[[], FeatureProvider] | None = None) -> None:
         self.provider = provider
+        self._make = make
+        self._bars: deque[Bar] = deque(maxlen=provider.required_history)
 
     @classmethod
     def for_model(
@@ -70,11 +80,15 @@ class ObservationBuilder:
                 others than the provider's.
         """
         stated = _settled(stated_schema_sha256(model), asserted_sha256 or _pinned(model), model)
-        provider = _own_provider(model, stated) if features is None else _made(features, model)
+
+        def make() -> FeatureProvider:
+            return _own_provider(model, stated) if features is None else _made(features, model)
+
+        provider = make()
         if stated is None or provider.schema.sha256 != stated:
             raise _not_proven(model, stated, provider.schema.sha256, features)
         _check_width(model, provider.schema)
-        return cls(provider)
+        return cls(provider, make)
 
     @property
     def schema(self) -> FeatureSchema:
@@ -89,14 +103,48 @@ class ObservationBuilder:
     def push(self, bar: Bar) -> None:
         """Take a closed bar, newer than the last."""
         self.provider.push(bar)
+        if not isinstance(self.provider, Revisable):
+            self._bars.append(bar)
 
     def extend(self, bars: Bars) -> None:
         """Take many closed bars, oldest first."""
-        if isinstance(self.provider, Ohlcv53Provider):
+        if isinstance(self.provider, Revisable):
             self.provider.extend(bars)
             return
         for index in range(len(bars)):
-            self.provider.push(bars.at(index))
+            self.push(bars.at(index))
+
+    def revise(self, bar: Bar) -> None:
+        """Take a bar whatever its time: a new one, a correction of one that was taken, or one that comes late.
+
+        Afterwards observations are those of a builder that saw the bar in its place from the start.
+
+        Raises:
+            DataError: The bar is invalid or of another symbol; nothing changed.
+            UsageError: The provider can neither revise bars nor be made anew.
+        """
+        if isinstance(self.provider, Revisable):
+            self.provider.revise(bar)
+        elif not self._bars or bar.t > self._bars[-1].t:
+            self.push(bar)
+        elif len(self._bars) < self.provider.required_history or bar.t >= self._bars[0].t:
+            self._start_over(bar)
+
+    def _start_over(self, bar: Bar) -> None:
+        if self._make is None:
+            raise UsageError(
+                "USAGE",
+                "this provider cannot take a bar that is not new",
+                where=type(self.provider).__name__,
+                remedy="Give the builder `make`, or the provider `extend` and `revise`.",
+            )
+        by_time = {each.t: each for each in self._bars} | {bar.t: bar}
+        provider = self._make()
+        bars = [by_time[t] for t in sorted(by_time)][-provider.required_history :]
+        for each in bars:
+            provider.push(each)
+        self.provider = provider
+        self._bars = deque(bars, maxlen=provider.required_history)
 
     def observe(self, account: NDArray[np.float32] | None = None) -> Rows:
         """Return the current observation, float32 (obs_dim,)."""

@@ -10,14 +10,17 @@ Source:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trader_sdk.features.lookback import Lookback, Value
+from trader_sdk.features.arithmetic import Value
+from trader_sdk.features.lookback import Lookback
 
 Floats = NDArray[np.float64]
 
@@ -33,17 +36,17 @@ _ROWS_AT_ONCE: Final = 4_096  # keeps the filter's arrays in cache
 
 def volatility(back: Lookback, n: int) -> Value:
     """Return the root mean square log return of the newest ``n`` bars, at least the floor."""
-    return np.maximum(np.sqrt(back.total("return_squared", n) / n), VOLATILITY_FLOOR)
+    return back.larger(back.root(back.total("return_squared", n) / n), VOLATILITY_FLOOR)
 
 
 def momentum(back: Lookback, n: int, volatility_bars: int) -> Value:
     """Return the log return over ``n`` bars in units of what a random walk would move."""
     moved = back.now("log_close") - back.now("log_close", n)
-    return moved / (volatility(back, volatility_bars) * np.sqrt(float(n)))
+    return moved / (volatility(back, volatility_bars) * math.sqrt(n))
 
 
 def _volatility_level(back: Lookback) -> Value:
-    return 2.5 * np.log(volatility(back, 10) / volatility(back, 100))
+    return 2.5 * back.log(volatility(back, 10) / volatility(back, 100))
 
 
 CHAINS: Final[Mapping[str, Callable[[Lookback], Value]]] = MappingProxyType(
@@ -100,24 +103,48 @@ def filter_history(likely: Floats) -> Floats:
     return result
 
 
+def filter_newest(likely: Floats) -> Floats:
+    """Return the probability of each state of many symbols at their newest bars.
+
+    Args:
+        likely: float64 (FILTER_BARS, 4, 3, N), newest first.
+
+    Returns:
+        float64 (12, N), as :func:`filter_history`.
+    """
+    weight = np.full(likely.shape[1:], 1.0 / 3.0)
+    for lag in range(FILTER_BARS - 1, -1, -1):
+        weight = _step(weight, likely[lag])
+    return _normalised(weight).reshape(len(REGIME_SERIES), -1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class RegimeFilter:
-    """The same filter, one bar at a time: as many filters in flight as it has memory, each started a bar later."""
+    """The same filter, one bar at a time: as many filters in flight as it has memory, each started a bar later.
 
-    def __init__(self) -> None:
-        self._weights = np.full((len(CHAINS), 3, FILTER_BARS), 1.0 / 3.0)
-        self._oldest = 0
+    Attributes:
+        weights: float64 (4, 3, FILTER_BARS), one filter a column.
+        oldest: Which of them finishes with the next bar.
+    """
 
-    def push(self, likely: Floats) -> Floats:
-        """Take the newest bar's likelihoods (4, 3, 1) and return the probabilities (12,).
+    weights: Floats
+    oldest: int
 
-        The result is that of :func:`filter_history` once ``FILTER_BARS`` bars were pushed.
+    @classmethod
+    def start(cls) -> RegimeFilter:
+        """Return filters that have seen no bar."""
+        return cls(np.full((len(CHAINS), 3, FILTER_BARS), 1.0 / 3.0), 0)
+
+    def after(self, likely: Floats) -> tuple[RegimeFilter, Floats]:
+        """Return the filters after a bar with likelihoods (4, 3, 1), and its probabilities (12,).
+
+        The probabilities are those of :func:`filter_history` once ``FILTER_BARS`` bars were seen.
         """
         # Every filter in flight takes the bar; the oldest has now seen all of its memory and starts over.
-        self._weights = _step(self._weights, likely)
-        finished = self._weights[:, :, self._oldest].copy()
-        self._weights[:, :, self._oldest] = 1.0 / 3.0
-        self._oldest = (self._oldest + 1) % FILTER_BARS
-        return _normalised(finished).reshape(-1)
+        weights = _step(self.weights, likely)
+        finished = weights[:, :, self.oldest].copy()
+        weights[:, :, self.oldest] = 1.0 / 3.0
+        return RegimeFilter(weights, (self.oldest + 1) % FILTER_BARS), _normalised(finished).reshape(-1)
 
 
 def _step(weight: Floats, likely: Floats) -> Floats:
