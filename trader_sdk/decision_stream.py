@@ -141,15 +141,31 @@ class DecisionStream:
         Raises:
             ActionError: E405 for another shape or type, NaN or infinity; E404 for a non-finite output.
         """
-        values = as_float32(obs, "observation")
-        if values.shape not in (self._shape, (self._policy.obs_dim,)):
-            raise wrong_shape("observation", f"({self._policy.obs_dim},) or {self._shape}", values.shape)
-        rows = values.reshape(self._shape)
+        rows = self._rows_of(obs)
         market, account = rows[:, :MARKET_FEATURES], rows[-1, MARKET_FEATURES:]
         with np.errstate(over="ignore", invalid="ignore"):
             self._follow(market)
             self._uneven = not bool((rows[:, MARKET_FEATURES:] == account).all())
             return self._decide_densely(rows) if self._uneven else self._decide(account)
+
+    def hold(self, obs: Any) -> None:
+        """Take over the window of a whole observation without deciding on it, as after warming up.
+
+        Args:
+            obs: float32 (obs_dim,) or (window, n_features); its account columns do not matter.
+
+        Raises:
+            ActionError: E405 for another shape or type, NaN or infinity; the stream is then as before.
+        """
+        market = self._rows_of(obs)[:, :MARKET_FEATURES]
+        self._in_a_row = 0
+        self._stream.hold(market)
+
+    def _rows_of(self, obs: Any) -> Floats:
+        values = as_float32(obs, "observation")
+        if values.shape not in (self._shape, (self._policy.obs_dim,)):
+            raise wrong_shape("observation", f"({self._policy.obs_dim},) or {self._shape}", values.shape)
+        return values.reshape(self._shape)
 
     def _follow(self, market: Floats) -> None:
         how = self._stream.continuation(market)

@@ -68,6 +68,7 @@ class SymbolLine:
 
     def __init__(self, live: LiveModel, rules: AssetRules, schedule: Schedule) -> None:
         self.live, self.rules = live, rules
+        self._stream = live.model.stream()
         self._schedule = schedule
         self._last: Bar | None = None
         self._gap_left = 0
@@ -85,6 +86,14 @@ class SymbolLine:
         self.live.observations.extend(history)
         for index in range(max(len(history) - OBSERVED_BARS, 0), len(history)):
             self._follow(history.at(index))
+        if self.live.observations.ready:
+            at_rest = np.zeros(self.live.model.model_spec.n_account, np.float32)
+            self._stream.hold(self.live.observations.observe(at_rest))
+            self.prepare()
+
+    def prepare(self) -> None:
+        """Do ahead what the next decision does not need its bar for; nothing where rows change after their close."""
+        self._stream.prepare()
 
     def take(self, bars: Sequence[Bar], sleeve: Sleeve, now: datetime) -> Decided:
         """Push new bars, oldest first, and decide on the newest if it may be acted on."""
@@ -130,7 +139,7 @@ class SymbolLine:
         observation = self.live.observations.observe(columns)
         digest = f"sha256:{hashlib.sha256(np.ascontiguousarray(observation).tobytes()).hexdigest()}"
         try:
-            decision = self.live.model.decide(observation)
+            decision = self._stream.decide_on(observation)
         except ActionError:
             self._failures += 1
             return Decided(self.symbol, bar, None, Reason.MODEL_QUARANTINED, digest)
