@@ -31,6 +31,9 @@ Data = Annotated[
 ]
 Symbol = Annotated[str, typer.Option(help="As the venue writes it in orders; SIM for planted and noise.")]
 TimeframeName = Annotated[str, typer.Option(help="1Min, 5Min, 15Min, 30Min, 1Hour, 4Hour or 1Day.")]
+Archive = Annotated[
+    str, typer.Option(help="Archive to register the run in: a folder, a name in trader.toml, or a URL.")
+]
 Json = Annotated[int, typer.Option("--json", min=0, max=1, help="1: the result as one JSON line on standard output.")]
 
 
@@ -40,7 +43,7 @@ def run(
     symbol: Symbol,
     timeframe: TimeframeName,
     preset: Annotated[str, typer.Option(help="laptop, quick_test, standard, production or extended.")] = "laptop",
-    archive: Annotated[Path | None, typer.Option(help="Archive to register the run in.")] = Path("training_archives"),
+    archive: Archive = "training_archives",
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/SYMBOL_TIMEFRAME/TIME when omitted.")] = None,
     gate: Annotated[Path | None, typer.Option(help="A desk's own gate policy, gate.toml.")] = None,
     until: Annotated[str | None, typer.Option(help="Use bars before this date only; later ones stay unseen.")] = None,
@@ -92,7 +95,7 @@ def run(
 @app.command()
 def resume(
     folder: Annotated[Path, typer.Argument(help="The folder of a run that was stopped.")],
-    archive: Annotated[Path | None, typer.Option(help="Archive to register the run in.")] = Path("training_archives"),
+    archive: Archive = "training_archives",
     gate: Annotated[Path | None, typer.Option(help="A desk's own gate policy, gate.toml.")] = None,
     trials: Annotated[int, typer.Option(min=1, help="Times this data was opened for judging, this run included.")] = 1,
     json: Json = 0,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from trader_sdk.archive.blocks import Blocks
 from trader_sdk.archive.gate import assess_model_quality
+from trader_sdk.archive.location import locate
 from trader_sdk.archive.manager import ArchivedRun, TrainingArchiveManager
 from trader_sdk.archive.policy import ModelGatingConfig
 from trader_sdk.contract.bars import Bars
@@ -65,7 +65,7 @@ def train(
     *,
     out: Path,
     source: str,
-    archive: Path | None = None,
+    archive: Path | str | None = None,
     gating: ModelGatingConfig | None = None,
     label: str = "model",
     n_trials: int = 1,
@@ -78,7 +78,7 @@ def train(
         config: Every number of the run.
         out: The run's own folder; must be new or empty.
         source: Where the bars came from, as the user named it; stamped into every artefact.
-        archive: Archive to register the run in; None trains without.
+        archive: Archive to register the run in: folder, name or URL; None trains without.
         gating: The gate's policy; None for the house's.
         label: Free text that becomes part of the version id.
         n_trials: How often GATE of this data was opened before, plus one.
@@ -106,7 +106,7 @@ def train(
 def resume(
     out: Path,
     *,
-    archive: Path | None = None,
+    archive: Path | str | None = None,
     gating: ModelGatingConfig | None = None,
     n_trials: int = 1,
     reporter: Reporter | None = None,
@@ -166,7 +166,7 @@ def _to_the_verdict(
     run: _Run,
     config: TrainConfig,
     out: Path,
-    archive: Path | None,
+    archive: Path | str | None,
     gating: ModelGatingConfig | None,
     n_trials: int,
     reporter: Reporter,
@@ -194,7 +194,7 @@ def _to_the_verdict(
     return TrainResult(Outcome.BUDGET_SPENT, out, summary, archived)
 
 
-def _check_before(config: TrainConfig, label: str, archive: Path | None) -> None:
+def _check_before(config: TrainConfig, label: str, archive: Path | str | None) -> None:
     """Find what would fail only after the last update, when GATE has been opened and the budget is spent."""
     pick_device(config.device)
     try:
@@ -202,11 +202,8 @@ def _check_before(config: TrainConfig, label: str, archive: Path | None) -> None
     except ValidationError as error:
         expected = "1..64 letters, digits, '.', '_' or '-', the first a letter or digit"
         raise UsageError("USAGE", "not a label", where="label", expected=expected, found=repr(label)) from error
-    if archive is None:
-        return
-    nearest = next(path for path in (archive.absolute(), *archive.absolute().parents) if path.exists())
-    if not (nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)):
-        raise StorageError("STORAGE", "the archive cannot be written", where=str(archive), found=str(nearest))
+    if archive is not None:
+        locate(archive).check_writable()
 
 
 def _train_to_the_end(trainer: Trainer, log: MetricsLog) -> None:

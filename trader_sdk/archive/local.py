@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from trader_sdk.archive.store.durable import remove_folder, storage_errors, sync
 from trader_sdk.archive.store.folder import FolderStore
 from trader_sdk.archive.store.lock import writer_lock
 from trader_sdk.contract.documents import Who
+from trader_sdk.contract.errors import StorageError
 
 if TYPE_CHECKING:
     from trader_sdk.archive.slots import FoldedState
@@ -126,10 +128,21 @@ class FolderPlace:
                 age = timedelta(seconds=max(0.0, time.time() - folder.stat().st_mtime))
                 yield Leftover(folder.name, "a run that was never committed; it is ignored", age=age)
 
-    def discard(self, name: str) -> None:
-        """Remove a leftover run's folder; for whoever holds the lock."""
+    def discard(self, name: str) -> bytes:
+        """Remove a leftover run's folder; for whoever holds the lock, and so nobody relies on it."""
         if is_run_timestamp(name):
             remove_folder(self.root / name)
+        return b""
+
+    def check_writable(self) -> None:
+        """Find out whether the folder, or the nearest one that is there, may be written.
+
+        Raises:
+            StorageError: It may not.
+        """
+        nearest = next(path for path in (self.root.absolute(), *self.root.absolute().parents) if path.exists())
+        if not (nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)):
+            raise StorageError("STORAGE", "the archive cannot be written", where=self.where, found=str(nearest))
 
     def identity(self, claimed: str | None = None) -> Who:
         """Return the login, or whoever one says to be: a folder knows nobody."""

@@ -120,8 +120,20 @@ class Place(Protocol):
     def leftovers(self, runs: Container[str], digests: Container[str]) -> Iterator[Leftover]:
         """Yield what no record names, given the names of all runs and the digests (hex) of all their files."""
 
-    def discard(self, name: str) -> None:
-        """Remove a leftover; for whoever made sure that no record names it."""
+    def discard(self, name: str) -> bytes:
+        """Remove a leftover that no record names.
+
+        Returns:
+            Its bytes, where a writer could be relying on it by now; nothing where none can.
+        """
+
+    def check_writable(self) -> None:
+        """Find what a write would fail of, without writing anything.
+
+        Raises:
+            StorageError: The disk would refuse.
+            UnreachableError: E610, a shared archive does not answer.
+        """
 
     def identity(self, claimed: str | None = None) -> Who:
         """Return who acts.

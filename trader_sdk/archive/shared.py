@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 OBJECTS_PREFIX: Final = "objects/"
+_NOTHING_SHA256: Final = hashlib.sha256(b"").hexdigest()
 _STAGING_FOLDER: Final = "staging"
 _STALE_SECONDS: Final = 24 * 3600
 _CLOCK_SLACK: Final = timedelta(minutes=5)
@@ -206,10 +207,21 @@ class SharedPlace:
             if name.removeprefix(OBJECTS_PREFIX) not in digests:
                 yield Leftover(name, "an object that no record names; it is ignored", age=self.store.age(name))
 
-    def discard(self, name: str) -> None:
-        """Remove an object that no record names."""
-        if name.startswith(OBJECTS_PREFIX):
-            self.store.remove(name)
+    def discard(self, name: str) -> bytes:
+        """Remove an object that no record names; return its bytes, since a writer may find it there any moment."""
+        data = self.store.get(name)
+        self.store.remove(name)
+        return data
+
+    def check_writable(self) -> None:
+        """Reach chain, store and whoever says who acts; what this role or key may do shows when it is done.
+
+        Raises:
+            UnreachableError: E610.
+        """
+        self.chain.read(after=self.mirror.head())
+        self.store.exists(object_name(_NOTHING_SHA256))
+        self.identity()
 
     def identity(self, claimed: str | None = None) -> Who:
         """Return the database role or the access key; the login where there is neither.

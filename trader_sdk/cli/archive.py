@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -150,6 +150,24 @@ def verify(
         text = f"{found.runs} runs, {found.verdicts} verdicts, {len(found.faults)} faults; head {found.head.sha256}"
         out.event("archive_verified", text, runs=found.runs, faults=len(found.faults), head=found.head.sha256)
     return 0 if found.holds else 5
+
+
+@app.command()
+def clean(
+    archive: ArchiveOption = DEFAULT_ARCHIVE,
+    min_age_days: Annotated[
+        float, typer.Option(min=0, help="Younger files may be of a writer at work; they stay.")
+    ] = 7,
+    json: JsonOption = None,
+    json_file: JsonFileOption = None,
+) -> None:
+    """Remove what writers that died left: files that no record names."""
+    from trader_sdk.archive.cleaning import remove_leftovers
+
+    names = remove_leftovers(archive, min_age=timedelta(days=min_age_days))
+    with archive_output(json, json_file) as out:
+        text = f"Removed {len(names)} files that no record names." if names else "Nothing to remove."
+        out.event("leftovers_removed", text, names=list(names))
 
 
 @app.command(name="rebuild-index")

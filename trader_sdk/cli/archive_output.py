@@ -17,7 +17,7 @@ import typer
 from trader_sdk.cli.output import Output
 from trader_sdk.contract.errors import ArchiveError, UsageError
 
-ArchiveOption = Annotated[str, typer.Option("--archive", help="The archive's folder.")]
+ArchiveOption = Annotated[str, typer.Option("--archive", help="Folder, name in trader.toml, or URL of the archive.")]
 TimeframeOption = Annotated[str, typer.Option(help="The slot's timeframe.")]
 WhyOption = Annotated[str, typer.Option(help="Reason, kept on the audit chain.")]
 ExpectedOption = Annotated[str | None, typer.Option(help="Only if this version holds the slot now.")]

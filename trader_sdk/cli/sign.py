@@ -40,7 +40,7 @@ def keygen(
 
 
 def sign(
-    path: Annotated[Path, typer.Argument(help="A verdict, override or audit head as JSON, or an archive's folder.")],
+    path: Annotated[Path, typer.Argument(help="A verdict, override or audit head as JSON, or an archive.")],
     key: Annotated[
         Path | None, typer.Option("--key", help="Private key (default: the PEM in TRADER_SIGNING_KEY).")
     ] = None,
@@ -57,7 +57,7 @@ def sign(
     """Sign one document, or in an archive the named verdicts (their overrides too), or without names its audit head."""
     report = Output(json_lines=bool(json), json_file=json_file)
     private = _private_key(key)
-    if not path.is_dir():
+    if not _is_archive(path):
         _sign_file(report, path, private, out, verdict)
     elif verdict:
         _sign_verdicts(report, path, private, verdict)
@@ -117,6 +117,12 @@ def _beside(path: Path) -> Path:
     return path.with_name(f"{path.name}.sig")
 
 
+def _is_archive(path: Path) -> bool:
+    from trader_sdk.archive.named import named_place
+
+    return path.is_dir() or (not path.exists() and named_place(str(path)) is not None)
+
+
 def _sign_file(report: Output, path: Path, key: PrivateKey, out: Path | None, verdict: list[str] | None) -> None:
     from trader_sdk.signing import read_document, write_signature
     from trader_sdk.signing import sign as make_signature
@@ -138,7 +144,7 @@ def _sign_verdicts(report: Output, archive: Path, key: PrivateKey, names: list[s
     found = [(name, signed) for name in names for signed in _of_archive(reader, name)]
     for name, signed in found:
         signature = make_signature(signed, key)
-        _say(report, signed, signature, name, add_signature(reader.root, signature))
+        _say(report, signed, signature, name, add_signature(reader.place, signature))
 
 
 def _of_archive(reader: ArchiveReader, name: str) -> list[Signed]:
@@ -146,7 +152,7 @@ def _of_archive(reader: ArchiveReader, name: str) -> list[Signed]:
 
     refs = [ref for ref in reader.state.verdicts.values() if name in (ref.id, ref.version_id)]
     if not refs:
-        raise ArchiveError("E601", "the archive has no such verdict", where=str(reader.root), found=name)
+        raise ArchiveError("E601", "the archive has no such verdict", where=reader.place.where, found=name)
     documents = []
     for ref in refs:
         documents.append(canonical_bytes(reader.judged(ref).verdict))
@@ -163,7 +169,7 @@ def _sign_head(report: Output, archive: Path, key: PrivateKey, out: Path | None)
 
     reader = ArchiveReader(archive)
     if not reader.chain.records:
-        raise ArchiveError("E608", "the audit chain is empty", where=str(reader.root))
+        raise ArchiveError("E608", "the audit chain is empty", where=reader.place.where)
     if out is None or out.resolve().is_relative_to(reader.root.resolve()):
         remedy = "Name a file outside the archive: --out heads/2026-11-21.json."
         raise UsageError("USAGE", "a signed head is kept elsewhere", where="--out", found=out, remedy=remedy)

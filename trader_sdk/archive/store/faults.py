@@ -7,6 +7,9 @@ from collections.abc import Collection
 from trader_sdk.contract.errors import ArchiveError
 
 _MAX_FOUND = 300
+_REFUSED_REMEDY = (
+    "Nothing is lost: check the keys or the role in use and what they may do; reading needs read access only."
+)
 
 
 class UnreachableError(ArchiveError):
@@ -18,6 +21,9 @@ class UnreachableError(ArchiveError):
 
 class RefusedError(UnreachableError):
     """The store or the database answers, and refuses: no reason to trust what was seen before."""
+
+    def __init__(self, what: str, *, where: str, found: object = None, remedy: str | None = None) -> None:
+        super().__init__(what, where=where, found=found, remedy=remedy or _REFUSED_REMEDY)
 
 
 class OverwritesError(ArchiveError):
