@@ -15,6 +15,14 @@ DTYPE = b"cnumpy\ndtype\n(" + text("f4") + b"\x89\x88tR"
 LATIN = b"c_codecs\nencode\n"
 
 
+def test_instances_are_noted_as_far_as_a_person_reads() -> None:
+    """A thousand instances of somebody's class: each value is kept, a page of them is listed."""
+    contents = _read(b"](" + b"cmylib\nSettings\n)\x81" * 1000 + b"e")
+    assert len(contents.fields["config"]) == 1000
+    assert len(contents.notes) == 65
+    assert contents.notes[-1].actual == "further instances, not listed"
+
+
 def _read(config: bytes, *, policy: bytes | None = None, **records: bytes) -> Contents:
     return read_torch_zip(memoryview(container(checkpoint(config=config, policy=policy), **records)))
 

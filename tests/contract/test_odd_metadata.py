@@ -64,6 +64,15 @@ def test_odd_value_gives_a_report_or_a_typed_brief_error(name: str, others: str)
         json.dumps(said.to_dict() if isinstance(said, SdkError) else said, allow_nan=False)
 
 
+def test_unknown_fields_are_listed_as_far_as_a_person_reads() -> None:
+    """A file of a thousand foreign fields loads with a page of notes that counts the rest."""
+    rest = {**get_checkpoint_metadata("2.7.0"), "activation": "tanh", **{f"theirs{n}": n for n in range(1000)}}
+    notes = [
+        f for f in detect_version_from_checkpoint({"policy_state_dict": STATE, **rest}).findings if f.code == "W109"
+    ]
+    assert (len(notes), notes[-1].where) == (65, "936 further fields")
+
+
 @pytest.mark.parametrize("name", ["feature_schema", "constants"])
 def test_digest_of_a_document_that_is_no_json_is_refused(name: str) -> None:
     """What cannot be written down canonically has no digest, so it cannot be the document that was stamped."""

@@ -12,6 +12,11 @@ from trader_sdk.checkpoint.plain import Plainer
 from trader_sdk.checkpoint.tensors import Array, TensorRef, check_record_size, materialise
 from trader_sdk.contract.errors import CheckpointError, Finding
 
+_UNNAMED = (
+    "If these are a policy's weights, save them under that name: trader_sdk.save(path, policy=module), or "
+    'torch.save({"policy_state_dict": module.state_dict()}, path).'
+)
+
 
 class Contents(NamedTuple):
     """What a container held: plain fields, the policy's tensors, and what was lost or odd."""
@@ -101,7 +106,9 @@ class _TensorReader:
         """Return the policy's tensors by name."""
         if type(state) is not dict or not state:
             listed = ", ".join(str(name)[:40] for name in list(fields)[:8])
-            raise unreadable("no policy_state_dict in the checkpoint", where="data.pkl", found=listed or "nothing")
+            raise unreadable(
+                "no policy_state_dict in the checkpoint", where="data.pkl", found=listed or "nothing", remedy=_UNNAMED
+            )
         refs: dict[str, TensorRef] = {}
         for name, ref in state.items():
             if type(name) is not str or type(ref) is not TensorRef:

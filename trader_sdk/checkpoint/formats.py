@@ -48,7 +48,7 @@ def identify(data: memoryview, where: str) -> Format:
         CheckpointError: E101, naming the look-alike and what to do about it.
     """
     head = bytes(data[:512])
-    if head.startswith(b"PK\x03\x04"):
+    if head.startswith(b"PK\x03\x04") and not _begins_with_array(head):
         return Format.TORCH_ZIP
     if re.match(_LEGACY_TORCH, head, re.DOTALL):
         return Format.TORCH_LEGACY
@@ -60,7 +60,15 @@ def identify(data: memoryview, where: str) -> Format:
     )
 
 
+def _begins_with_array(head: bytes) -> bool:
+    # numpy's archives have headers of their own shape, so they are told before the container is read.
+    (length,) = struct.unpack_from("<H", head.ljust(30, b"\0"), 26)
+    return head[30 : 30 + length].endswith(b".npy")
+
+
 def _look_alike(head: bytes) -> tuple[str, str]:
+    if head.startswith(b"PK\x03\x04"):
+        return "a numpy .npz archive", _NOT_A_CHECKPOINT
     for magic, what, remedy in _LOOK_ALIKES:
         if head.startswith(magic):
             return what, remedy
@@ -69,7 +77,7 @@ def _look_alike(head: bytes) -> tuple[str, str]:
     if head[257:262] == b"ustar":
         return "a tar archive", "Unpack it first; a torch file of before 0.2 must be saved again by a newer torch."
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if text.startswith((b"<!doctype html", b"<html", b"<?xml", b"<head")):
+    if text.startswith((b"<!doctype html", b"<html", b"<?xml", b"<head", b"<!--")):
         return "an HTML or XML page, perhaps a login or error page", "Fetch the file itself, signed in."
     if all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in head):
         return ("a CSV table" if b"," in head.partition(b"\n")[0] else "plain text"), _NOT_A_CHECKPOINT
@@ -86,8 +94,6 @@ def name_zip(names: Iterable[str]) -> CheckpointError | None:
         found, remedy = "a Stable-Baselines3 model", "Save its policy with trader_sdk.save(path, policy=model.policy)."
     elif "constants.pkl" in tails:
         found, remedy = "a TorchScript program", "Save its state_dict with trader_sdk.save() instead of the program."
-    elif known and all(name.endswith(".npy") for name in known):
-        found, remedy = "a numpy .npz archive", _NOT_A_CHECKPOINT
     else:
         found, remedy = f"a zip of {', '.join(sorted(known)[:3])}"[:160], _NOT_A_CHECKPOINT
     return CheckpointError(

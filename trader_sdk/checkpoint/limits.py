@@ -20,6 +20,9 @@ MAX_VALUES: Final = 200_000
 MAX_DEPTH: Final = 32
 MAX_TEXT: Final = 4096
 
+MAX_NOTES: Final = 64
+"""Longest list of notes about one file."""
+
 MAX_DIMENSIONS: Final = 4
 MAX_PARAMETERS: Final = 64_000_000
 MAX_HEADER_BYTES: Final = 4 * MIB

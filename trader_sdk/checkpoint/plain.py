@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from trader_sdk.checkpoint.faults import too_large, unreadable
-from trader_sdk.checkpoint.limits import MAX_DEPTH, MAX_PICKLE_BYTES, MAX_TEXT, MAX_VALUES
+from trader_sdk.checkpoint.limits import MAX_DEPTH, MAX_NOTES, MAX_PICKLE_BYTES, MAX_TEXT, MAX_VALUES
 from trader_sdk.checkpoint.pickle_values import ClassName, Dtype, Foreign, Ndarray
 from trader_sdk.checkpoint.tensors import TensorRef
 from trader_sdk.contract.errors import Finding
 
+_KEPT = "Its values were kept and its class was not imported; save plain data to silence this note."
 _SCALARS = (bool, int, float, type(None))
 
 
@@ -80,12 +81,6 @@ class Plainer:
         raise unreadable("the checkpoint holds something that is no data", where=where, found=type(value).__name__)
 
     def _note(self, where: str, name: str) -> None:
-        self.notes.append(
-            Finding(
-                "W109",
-                where=where,
-                expected="plain data",
-                actual=f"an instance of {name}",
-                remedy="Its values were kept and its class was not imported; save plain data to silence this note.",
-            )
-        )
+        if len(self.notes) <= MAX_NOTES:
+            actual = f"an instance of {name}" if len(self.notes) < MAX_NOTES else "further instances, not listed"
+            self.notes.append(Finding("W109", where, "plain data", actual, _KEPT))

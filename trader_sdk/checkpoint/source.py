@@ -128,9 +128,11 @@ def _identity(status: os.stat_result) -> tuple[int, ...]:
 def _regular(status: os.stat_result, name: str) -> os.stat_result:
     if not stat.S_ISREG(status.st_mode):
         kind = "a directory" if stat.S_ISDIR(status.st_mode) else "a device, pipe or socket"
-        raise unreadable("this is no regular file", where=name, found=kind)
+        remedy = "Name the file itself."
+        raise unreadable("this is no regular file", where=name, found=kind, remedy=remedy)
     if status.st_size == 0:
-        raise unreadable("the file is empty", where=name, found="0 bytes")
+        remedy = "Fetch or save the file again: nothing of it arrived."
+        raise unreadable("the file is empty", where=name, found="0 bytes", remedy=remedy)
     if status.st_size > MAX_FILE_BYTES:
         raise too_large("the file is too large", where=name, expected=f"<= {MAX_FILE_BYTES} B", found=status.st_size)
     return status

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import signal
 import sys
@@ -115,8 +116,16 @@ def _end_on_request() -> None:
             signal.signal(number, lambda *_: sys.exit(0))
 
 
+def _speak_any_encoding() -> None:
+    # What a file says is shown as far as the terminal can; the rest is escaped, and never an error.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the ``trader`` command and exit with its code."""
     _end_on_request()
+    _speak_any_encoding()
     arguments = list(sys.argv[1:] if argv is None else argv)
     raise SystemExit(run_app(build_app(arguments), arguments))

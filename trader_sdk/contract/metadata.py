@@ -229,6 +229,7 @@ def _meanings(checkpoint: Mapping[str, Any], faults: list[Finding]) -> Mapping[i
 def _optional_fields(checkpoint: Mapping[str, Any], faults: list[Finding], notes: list[Finding]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     known = {"model_version", *PAYLOAD_FIELDS, *STRUCTURE_FIELDS}
+    unknown: list[str] = []
     for name, value in checkpoint.items():
         if name == "config":
             fields[name] = value
@@ -243,7 +244,10 @@ def _optional_fields(checkpoint: Mapping[str, Any], faults: list[Finding], notes
                     Finding("E301", where=name, expected=words, actual=f"{type(value).__name__} {value!r:.40}")
                 )
         elif name not in known:
-            notes.append(Finding("W109", where=str(name)[:80]))
+            unknown.append(str(name)[:80])
+    notes += [Finding("W109", where=name) for name in unknown[:MAX_LISTED]]
+    if len(unknown) > MAX_LISTED:
+        notes.append(Finding("W109", where=f"{len(unknown) - MAX_LISTED} further fields"))
     return fields
 
 
