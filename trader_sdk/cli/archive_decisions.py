@@ -227,7 +227,7 @@ def _show_slot(out: Output, event: str, slot: SlotState, archive: str, explain: 
     before = slot.previous.version_id if slot.previous else "nobody"
     place = f"{slot.symbol}/{slot.timeframe}"
     text = (
-        f"{place}: {now} holds the slot, {before} before.\n"
+        f"{place}: {now} holds the slot,\n  before it {before}.\n"
         f"Undo with: trader archive revert {slot.symbol} --timeframe {slot.timeframe}"
     )
     out.event(event, text, symbol=slot.symbol, timeframe=slot.timeframe.value, champion=now, previous=before)

@@ -31,16 +31,17 @@ def archive_state(archive: str) -> ArchiveState | None:
         return None
 
 
-def model_argument(text: str, archive: str) -> Path:
-    """Return the file that a person names: a path, or an alias of an archive.
+def model_argument(named: str | Path, archive: str) -> Path:
+    """Return the file that a person names: a path, or an alias of an archive such as ``models:/AAPL/1Day@champion``.
 
     Raises:
         UsageError, ArchiveError: The alias is malformed or names nothing.
     """
-    from trader_sdk.archive.pointers import aliased, is_alias, model_file
+    text = named.as_posix() if isinstance(named, Path) else named
+    if not text.startswith("models:"):  # the archive's modules are not needed for a path
+        return Path(text)
+    from trader_sdk.archive.pointers import aliased, model_file
     from trader_sdk.archive.reader import ArchiveReader
 
-    if not is_alias(text):
-        return Path(text)
     reader = ArchiveReader(archive)
     return model_file(reader, aliased(reader.state, text))

@@ -117,7 +117,8 @@ def _archive_all(
 
     manager = TrainingArchiveManager(archive, policy)
     if not is_export(path):
-        _refuse_twice(summary_file(path), archive, again)
+        if not again:
+            _refuse_twice(summary_file(path), archive, policy)
         yield manager.archive_training_run(summary_file(path))
         return
     faults = verify_export(path).faults
@@ -133,20 +134,26 @@ def _archive_all(
                 yield manager.archive_training_run(run.summary, base=run.base)
 
 
-def _refuse_twice(summary: Path, archive: str, again: bool) -> None:
+def _refuse_twice(summary: Path, archive: str, policy: ModelGatingConfig) -> None:
     import hashlib
 
     from trader_sdk.archive.layout import SUMMARY_FILE
+    from trader_sdk.archive.preview import preview, read_summary
 
-    state = None if again else archive_state(archive)
+    state = archive_state(archive)
     if state is None or not summary.is_file():
         return
     digest = hashlib.sha256(summary.read_bytes()).hexdigest()
-    earlier = next((run.timestamp for run in state.runs.values() if run.files.get(SUMMARY_FILE) == digest), None)
+    same = [run.timestamp for run in state.runs.values() if run.files.get(SUMMARY_FILE) == digest]
+    if not same:
+        return
+    now = preview(read_summary(summary), summary.parent, policy=policy).assessments
+    policies = {verdict.policy_sha256 or "" for verdict in now}
+    earlier = next((run for run in same if {ref.policy_sha256 for ref in state.verdicts_in(run)} == policies), None)
     if earlier is not None:
         raise UsageError(
             "USAGE",
-            "this very summary is archived already",
+            "this very run is archived already",
             where=str(summary),
             found=f"run {earlier}",
             remedy="Nothing to do; --again 1 archives it once more, and the next t must be higher.",

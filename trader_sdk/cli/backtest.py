@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trader_sdk.cli.archive_inputs import model_argument
+from trader_sdk.cli.archive_output import DEFAULT_ARCHIVE
 from trader_sdk.cli.output import Output
 
 if TYPE_CHECKING:
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def backtest(
-    model: Annotated[Path, typer.Argument(help="A .pt or .safetensors checkpoint.")],
+    model: Annotated[Path, typer.Argument(help="A checkpoint, or an alias such as models:/AAPL/1Day@champion.")],
     data: Annotated[str, typer.Option(help="Where the bars come from; see `trader data show --help`.")],
     symbol: Annotated[str, typer.Option(help="Whose bars.")],
     timeframe: Annotated[str, typer.Option(help="1Min, 5Min, 15Min, 30Min, 1Hour, 4Hour or 1Day.")],
@@ -29,11 +31,13 @@ def backtest(
     strict_version: Annotated[
         int, typer.Option("--strict-version", min=0, max=1, help="1: refuse doubtful findings too.")
     ] = 0,
+    archive: Annotated[str, typer.Option(help="Archive that an alias is looked up in.")] = DEFAULT_ARCHIVE,
     html: Annotated[Path | None, typer.Option(help="Write a page with the equity curve to this file.")] = None,
     json: Annotated[int, typer.Option("--json", min=0, max=1, help="1: JSON lines on standard output.")] = 0,
     json_file: Annotated[Path | None, typer.Option("--json-file", help="Also write the events to this file.")] = None,
 ) -> None:
     """Run one model over history: same decisions, sizing and costs as live, buy and hold beside."""
+    model = model_argument(model, archive)
     result = _run(model, data, symbol, timeframe, start, features, costs, bool(in_sample), bool(strict_version))
     out = Output(json_lines=bool(json), json_file=json_file)
     out.event("backtest_finished", None, model=str(model), **result.to_dict())
