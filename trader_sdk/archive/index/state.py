@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Final, Generic, TypeVar
@@ -62,11 +61,27 @@ class IndexedState:
 
     def __init__(self, session: Session, close: Callable[[], object]) -> None:
         self._session = session
-        self._close = weakref.finalize(self, close)
-        self.runs: Mapping[str, RunRef] = Rows(self._run, self._runs)
-        self.verdicts: Mapping[str, VerdictRef] = Rows(self._verdict, self._verdicts)
-        self.overrides: Mapping[str, Override] = Rows(self._override, self._overrides)
-        self.slots: Mapping[SlotKey, SlotState] = Rows(self._held_slot, self._slots)
+        self._close: Callable[[], object] | None = close
+
+    @cached_property
+    def runs(self) -> Mapping[str, RunRef]:
+        """Return committed runs by timestamp, oldest first."""
+        return Rows(self._run, self._runs)
+
+    @cached_property
+    def verdicts(self) -> Mapping[str, VerdictRef]:
+        """Return verdicts by id, oldest first."""
+        return Rows(self._verdict, self._verdicts)
+
+    @cached_property
+    def overrides(self) -> Mapping[str, Override]:
+        """Return the newest override by verdict id."""
+        return Rows(self._override, self._overrides)
+
+    @cached_property
+    def slots(self) -> Mapping[SlotKey, SlotState]:
+        """Return the slots that ever had a champion."""
+        return Rows(self._held_slot, self._slots)
 
     @property
     def recalls(self) -> list[Recall]:
@@ -146,7 +161,12 @@ class IndexedState:
 
     def close(self) -> None:
         """End the moment; nothing can be asked afterwards. Done at the latest when nobody holds the state."""
-        self._close()
+        close, self._close = self._close, None
+        if close is not None:
+            close()
+
+    def __del__(self) -> None:
+        self.close()
 
     def _run(self, timestamp: str) -> RunRef | None:
         row = self._session.one(sql.ONE_RUN, {"timestamp": timestamp})
