@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import http.client
 import re
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPMessage
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Final
 from urllib.parse import urlsplit, urlunsplit
 
 from trader_sdk.checkpoint.limits import MAX_FILE_BYTES
+from trader_sdk.ci.deadline import Deadline, WatchedConnection, WatchedTLSConnection
 from trader_sdk.contract.errors import CheckpointError, UsageError
 
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -103,27 +104,26 @@ def fetch(url: str, target: BinaryIO, limits: FetchLimits) -> str:
 
 def _chunks(url: str, limits: FetchLimits) -> Iterator[bytes]:
     shown = display_url(url)
-    deadline = time.monotonic() + limits.total_seconds
     received, announced = 0, None
+    deadline = Deadline(limits.total_seconds)
     try:
-        with _opener().open(urllib.request.Request(url), timeout=limits.silence_seconds) as reply:  # noqa: S310 - the opener has handlers for http and https only
+        with deadline, _opener(deadline).open(urllib.request.Request(url), timeout=limits.silence_seconds) as reply:  # noqa: S310 - the opener has handlers for http and https only
             announced = _announced(reply.headers)
             _refuse_large(announced or 0, limits, shown)
             while chunk := reply.read1(_CHUNK):
                 received += len(chunk)
                 _refuse_large(received, limits, shown)
-                if time.monotonic() > deadline:
-                    raise _unreachable(shown, f"{received} bytes after {limits.total_seconds:g} seconds")
                 yield chunk
     except urllib.error.HTTPError as error:
         error.close()
         # The opener gives a redirect back as an error when it leads in circles or to another scheme.
         astray = 300 <= error.code < 400
         raise (_astray(shown) if astray else _unreachable(shown, f"HTTP {error.code}")) from error
-    except urllib.error.URLError as error:
-        raise _unreachable(shown, _reason(error.reason)) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise _unreachable(shown, _reason(error)) from error
+        found = deadline.passed or _reason(getattr(error, "reason", error))
+        raise _unreachable(shown, found) from error
+    if deadline.passed:
+        raise _unreachable(shown, deadline.passed)
     if announced is not None and received < announced:
         raise CheckpointError(
             "E101",
@@ -182,13 +182,31 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _opener() -> urllib.request.OpenerDirector:
+class _WatchedHTTP(urllib.request.HTTPHandler):
+    def __init__(self, deadline: Deadline) -> None:
+        super().__init__()
+        self._deadline = deadline
+
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(partial(WatchedConnection, self._deadline), req)
+
+
+class _WatchedHTTPS(urllib.request.HTTPSHandler):
+    def __init__(self, deadline: Deadline) -> None:
+        super().__init__()
+        self._deadline = deadline
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(partial(WatchedTLSConnection, self._deadline), req)
+
+
+def _opener(deadline: Deadline) -> urllib.request.OpenerDirector:
     # Built by hand: the default opener also knows ftp, data and file, which a redirect could name.
     opener = urllib.request.OpenerDirector()
     handlers: tuple[Any, ...] = (
         urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
+        _WatchedHTTP(deadline),
+        _WatchedHTTPS(deadline),
         urllib.request.HTTPDefaultErrorHandler(),
         _Redirects(),
         urllib.request.HTTPErrorProcessor(),
