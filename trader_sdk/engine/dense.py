@@ -148,6 +148,13 @@ class DensePolicy:
         """Return what remains to be multiplied when a bar closes, laid out for that; a copy of a twentieth."""
         return pack(self.by_bar[:, -1, :MARKET_FEATURES], self.account_weight, self.layers)
 
+    @property
+    def packed_shapes(self) -> tuple[tuple[int, int], ...]:
+        """Return the shapes of the packed layers: policies with the same ones and one activation can be stacked."""
+        outs = [len(bias) for _, bias in self.layers]
+        ins = [MARKET_FEATURES + self.n_account, *(out + 1 for out in outs[:-1])]
+        return tuple(zip(ins, outs, strict=True))
+
     def _from_first(self, values: Floats) -> Floats:
         for weight, bias in self.layers[1:]:
             values = self._activate(values) @ weight.T

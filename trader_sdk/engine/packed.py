@@ -25,11 +25,6 @@ class PackedPolicy(NamedTuple):
     rest: tuple[Floats, ...]
 
     @property
-    def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Return the shapes of all parts: policies with the same ones can be stacked."""
-        return (self.first.shape, *(weight.shape for weight in self.rest))
-
-    @property
     def nbytes(self) -> int:
         """Return the size of the buffer."""
         return sum(part.nbytes for part in (self.first, self.bias, *self.rest))

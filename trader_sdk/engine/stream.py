@@ -126,14 +126,15 @@ class PolicyStream:
         self._rows[self._end] = 0.0
         width = self._rows.shape[1]
         older = self._flat[(self._end - self._older_bars) * width : (self._end + 1) * width]
-        sums = np.add(self._weight.dot(older), self._bias, out=self._next.sums)
-        # A sum that overflowed would spoil the products of the other turn's row too, where its input is 0.
-        self._is_ahead = bool(sums.dot(sums) < np.inf)
+        with np.errstate(over="ignore", invalid="ignore"):
+            sums = np.add(self._weight.dot(older), self._bias, out=self._next.sums)
+            # A sum that overflowed would spoil the products of the other turn's row too, where its input is 0.
+            self._is_ahead = bool(sums.dot(sums) < np.inf)
         if not self._is_ahead:
             sums[:] = 0.0
 
     def _move_to_front(self) -> None:
-        kept = self._older_bars
+        kept = self._older_bars + 1
         self._rows[:kept] = self._rows[self._end - kept : self._end].copy()
         self._end = kept
 
