@@ -12,7 +12,7 @@ from trader_sdk.contract.documents import Override
 from trader_sdk.contract.errors import Finding, SdkError
 
 if TYPE_CHECKING:
-    from trader_sdk.approved import ApprovedModel
+    from trader_sdk.door import ApprovedModel
 
 
 @dataclass(frozen=True, slots=True)

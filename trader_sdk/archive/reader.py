@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Final
 
 from trader_sdk.archive.codec import digest_of
 from trader_sdk.archive.layout import ASSESSMENTS_FILE, AUDIT_FILE, MODELS_FOLDER, run_folder
@@ -22,6 +23,8 @@ _SUFFIX_OF_ROLE: Mapping[str, tuple[str, ...]] = {
     "policy_pt": (".pt",),
     "policy_safetensors": (".safetensors",),
 }
+
+_DOCUMENTS_KEPT: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ class ArchiveReader:
         verified = verified_state(AuditLog(self.root))
         self.head: ChainHead = verified.head
         self.state: ArchiveState = verified.state
+        self._documents: dict[str, Assessments] = {}
 
     @cached_property
     def chain(self) -> Chain:
@@ -92,10 +96,7 @@ class ArchiveReader:
         """
         folder = run_folder(self.root, ref.run)
         path = self.place.fetch(f"{ref.run}/{ASSESSMENTS_FILE}", self.state.runs[ref.run].files[ASSESSMENTS_FILE])
-        try:
-            document = parse_document(Assessments, path.read_bytes(), where=str(path))
-        except (OSError, ArchiveError) as error:
-            raise ArchiveError("E602", "the verdict cannot be read", where=str(path), found=error) from error
+        document = self._document(ref.run, path)
         verdict = next((one for one in document.assessments if one.id == ref.id), None)
         if verdict is None or digest_of(verdict) != ref.digest:
             found = "no such verdict" if verdict is None else digest_of(verdict)
@@ -107,6 +108,21 @@ class ArchiveReader:
                 found=found,
             )
         return JudgedModel(verdict, _policy_of(document, verdict, path), document.policy.name, folder, self.place)
+
+    def _document(self, run: str, path: Path) -> Assessments:
+        # A run of a universe holds the verdicts of hundreds of slots: its file is parsed once a look.
+        if run not in self._documents:
+            if len(self._documents) >= _DOCUMENTS_KEPT:
+                self._documents.clear()
+            self._documents[run] = _parsed(path)
+        return self._documents[run]
+
+
+def _parsed(path: Path) -> Assessments:
+    try:
+        return parse_document(Assessments, path.read_bytes(), where=str(path))
+    except (OSError, ArchiveError) as error:
+        raise ArchiveError("E602", "the verdict cannot be read", where=str(path), found=error) from error
 
 
 def deployed_subject(verdict: Verdict) -> Subject:
