@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from trader_sdk import NativeModelWrapper, SdkError
-from trader_sdk.engine import Engine
 from trader_sdk.decision_streams import NOT_DECIDED, DecisionStreams
+from trader_sdk.engine import Engine
 
 Rows = NDArray[np.float32]
 VERSIONS = {"A": "2.7.0", "B": "2.4.0", "C": "2.7.0", "D": "2.3.0", "E": "2.5.0"}
