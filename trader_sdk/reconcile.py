@@ -31,6 +31,10 @@ from trader_sdk.portfolio import Sleeve, SleeveFill
 _ZERO = Decimal(0)
 GRACE: Final = timedelta(seconds=5)
 """How far apart two fruitless look-ups must lie before an order counts as never received."""
+IMPORTED_LEG: Final = "i"
+"""Leg of an order of ours that only the venue knew."""
+MOST_SENDS: Final = 2
+"""How often one order is sent at most: a venue that loses it twice does not get it a third time."""
 _SPLITS: Final = tuple(Decimal(ratio) for ratio in (2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 30, 50))
 _SPLIT_PRICE_TOLERANCE: Final = Decimal("0.25")
 
@@ -81,6 +85,8 @@ class Books:
         external: Units at the venue that no sleeve owns, by symbol, as of the last round.
         drifted_at: Symbols that are exits-only since a drift, and the round that found it.
         prices: Last close by symbol.
+        sends: How often each order was sent, by client order id.
+        unsent: Durable orders that this process knows it has not sent, so that nothing about them is in doubt.
     """
 
     strategy: str
@@ -89,6 +95,8 @@ class Books:
     external: Mapping[str, Decimal] = field(default_factory=dict)
     drifted_at: Mapping[str, datetime] = field(default_factory=dict)
     prices: Mapping[str, Decimal] = field(default_factory=dict)
+    sends: Mapping[str, int] = field(default_factory=dict)
+    unsent: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +235,7 @@ def _imported_intent(order: VenueOrder, at: datetime) -> OrderIntent:
         client_order_id=order.client_order_id,
         symbol=order.symbol,
         bar_at=0,
-        leg="i",
+        leg=IMPORTED_LEG,
         attempt=0,
         side=order.side,
         qty=order.qty,
@@ -247,14 +255,16 @@ def _doubt_actions(venue: VenueSnapshot, books: Books, grace: timedelta) -> Iter
             continue
         if state.status is OrderStatus.INTENT and intent.send_at > venue.at:
             continue  # not due yet, so it was never sent
-        yield _resolve(intent, venue, grace)
+        if client_order_id in books.unsent:
+            continue
+        yield _resolve(intent, venue, grace, sends=books.sends.get(client_order_id, 0))
 
 
-def _resolve(intent: OrderIntent, venue: VenueSnapshot, grace: timedelta) -> LookUp | Resend | Abandon:
+def _resolve(intent: OrderIntent, venue: VenueSnapshot, grace: timedelta, *, sends: int) -> LookUp | Resend | Abandon:
     times: Sequence[datetime] = venue.not_found.get(intent.client_order_id, ())
     if len(times) < 2 or max(times) - min(times) < grace:
         return LookUp(intent.client_order_id)
-    if venue.at <= intent.fresh_until:
+    if venue.at <= intent.fresh_until and sends < MOST_SENDS:
         return Resend(intent.client_order_id)
     return Abandon(intent.client_order_id)
 

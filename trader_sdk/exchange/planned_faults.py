@@ -180,11 +180,15 @@ class PlannedFaults:
         frames = self._struck(name, message, fault)
         if not self._muted[name].isdisjoint({None, symbol}):
             return ()
-        if fault is not None and fault.effect is StreamEffect.REORDER:
-            self._held[name].append(message)
-            return ()
-        held, self._held[name] = self._held[name], []
+        held, self._held[name] = self._held[name], self._kept_for_later(message, fault)
         return (*frames, *held)
+
+    @staticmethod
+    def _kept_for_later(message: dict[str, Any], fault: StreamFault | None) -> list[Frame]:
+        if fault is not None and fault.effect is StreamEffect.REORDER:
+            return [message]
+        late = fault is not None and fault.effect is StreamEffect.DUPLICATE and fault.late
+        return [spoil.merged(message, fault.patch)] if late and fault is not None else []
 
     def _stream_fault(self, name: StreamName, event: str, symbol: str) -> StreamFault | None:
         struck: StreamFault | None = None
@@ -201,9 +205,9 @@ class PlannedFaults:
 
     def _struck(self, name: StreamName, message: dict[str, Any], fault: StreamFault | None) -> tuple[Frame, ...]:
         match None if fault is None else fault.effect:
-            case StreamEffect.DROP:
+            case StreamEffect.DROP | StreamEffect.REORDER:
                 return ()
-            case StreamEffect.DUPLICATE if fault is not None:
+            case StreamEffect.DUPLICATE if fault is not None and not fault.late:
                 return message, spoil.merged(message, fault.patch)
             case StreamEffect.MUTE if fault is not None:
                 self._muted[name].add(fault.symbol)

@@ -70,11 +70,13 @@ class VenueFacts:
     orders: dict[str, BookedOrder] = field(default_factory=dict)
     positions: dict[str, Decimal] = field(default_factory=dict)
     submissions: list[Submitted] = field(default_factory=list)
+    replaced_by: dict[str, str] = field(default_factory=dict)
     refusals: list[Mapping[str, Any]] = field(default_factory=list)
 
     def apply(self, record: Mapping[str, Any]) -> None:
         """Fold one record in."""
         command = record["command"]
+        known, replaced = set(self.orders), [e["order_id"] for e in record["events"] if e["event"] == "replaced"]
         for event in record["events"]:
             if event["event"] == "refused":
                 self.refusals.append(event)
@@ -82,6 +84,14 @@ class VenueFacts:
                 self._intervened(event)
             elif "order_id" in event:
                 self._order(command, event)
+        new = [order_id for order_id in self.orders if order_id not in known]
+        self.replaced_by |= dict(zip(replaced, new, strict=False))
+
+    def filled(self, order_id: str) -> Decimal:
+        """Return what was filled of an order and of everything that replaced it."""
+        following = self.replaced_by.get(order_id)
+        own = self.orders[order_id].filled_qty
+        return own if following is None else own + self.filled(following)
 
     def _order(self, command: Mapping[str, Any], event: Mapping[str, Any]) -> None:
         order_id = event["order_id"]

@@ -123,8 +123,8 @@ def books_agree(evidence: Evidence) -> str | None:
         if found is None:
             if record.state.status in _AT_VENUE:
                 return f"{key} is {record.state.status} in the journal and not at the venue"
-        elif record.state.status is not OrderStatus.REPLACED and found.filled_qty != record.state.filled_qty:
-            return f"{key}: {record.state.filled_qty} filled in the journal, {found.filled_qty} at the venue"
+        elif (filled := evidence.venue.filled(found.order_id)) != record.state.filled_qty:
+            return f"{key}: {record.state.filled_qty} filled in the journal, {filled} at the venue"
     return None
 
 

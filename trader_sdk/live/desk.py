@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
 from trader_sdk.broker import port
 from trader_sdk.contract.documents import JournalEvent
-from trader_sdk.contract.errors import BrokerError
+from trader_sdk.contract.reasons import Reason
 from trader_sdk.live.booking import (
     NEVER_SENT,
     Sighting,
@@ -22,14 +23,35 @@ from trader_sdk.live.journal import Journal
 from trader_sdk.live.ledger import OrderRecord
 from trader_sdk.live.views import report_of, request_of
 from trader_sdk.live.worker import BrokerWorker
-from trader_sdk.orders import OrderEvent, OrderIntent, OrderReport, OrderStatus
+from trader_sdk.orders import OrderEvent, OrderIntent, OrderReport, OrderStatus, TimeInForce
+from trader_sdk.reconcile import IMPORTED_LEG
 
 OVERLAP: Final = timedelta(minutes=1)
 """How far before the oldest working order the venue is asked, so that clocks may differ."""
 RETRY_AFTER: Final = timedelta(seconds=2)
-"""How long sending pauses after the venue, or our own budget, said that nothing was taken in."""
+"""How long sending pauses at least after the venue, or our own budget, said that nothing was taken in."""
+ASK_AGAIN_AFTER: Final = timedelta(minutes=1)
+"""How long a cancel that was asked for is waited for before it is asked for again."""
 
 Listener = Callable[[JournalEntry], None]
+Recheck = Callable[[OrderIntent, datetime], Awaitable[Reason | None]]
+
+
+@dataclass(slots=True)
+class Sent:
+    """What came of sending.
+
+    Attributes:
+        in_doubt: Whether an outcome is not known, so that reconciliation must follow.
+        refused: Orders that the venue refused, and how.
+        alarms: Orders that the venue says are not what was asked for, and what differs.
+        collisions: Orders whose id the venue knows for another order.
+    """
+
+    in_doubt: bool = False
+    refused: list[tuple[OrderIntent, port.Refused]] = field(default_factory=list)
+    alarms: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    collisions: list[str] = field(default_factory=list)
 
 
 class OrderDesk:
@@ -40,12 +62,19 @@ class OrderDesk:
         journal: Where intents become durable before they are sent.
         worker: The thread for broker calls.
         listener: Told of every committed entry.
+
+    Attributes:
+        recheck: Says why an order that had to wait may not be sent any more.
     """
 
     def __init__(self, broker: port.BrokerPort, journal: Journal, worker: BrokerWorker, listener: Listener) -> None:
         self._broker, self._journal, self._worker, self._listener = broker, journal, worker, listener
         self._updates: list[port.TradeUpdateView] = []
         self._hold_until: datetime | None = None
+        self._kept_back: set[str] = set()
+        self._unsent: set[str] = set()
+        self._cancels: dict[str, datetime] = {}
+        self.recheck: Recheck | None = None
 
     def commit(self, drafts: Sequence[Draft]) -> None:
         """Make ``drafts`` durable in one transaction, then tell the listener."""
@@ -54,6 +83,7 @@ class OrderDesk:
 
     def record(self, intents: Sequence[OrderIntent], at: datetime) -> list[Draft]:
         """Return the entries that make ``intents`` durable."""
+        self._unsent |= {intent.client_order_id for intent in intents}
         committed = OrderReport(OrderEvent.COMMITTED)
         return [
             Draft(
@@ -83,48 +113,104 @@ class OrderDesk:
     def _waiting(self) -> list[OrderRecord]:
         return [record for record in self._journal.ledger.working if record.state.status is OrderStatus.INTENT]
 
-    async def send_due(self, now: datetime) -> bool:
-        """Send what is due; return whether an outcome is unknown, so that reconciliation must follow."""
+    @property
+    def unsent(self) -> frozenset[str]:
+        """Return the durable orders that this process has certainly not sent."""
+        return frozenset(self._unsent)
+
+    def is_holding(self, now: datetime) -> bool:
+        """Return whether the venue takes nothing in for a while."""
+        return self._hold_until is not None and now < self._hold_until
+
+    async def send_due(self, now: datetime) -> Sent:
+        """Send what is due, and return what must follow from it."""
+        sent = Sent()
         sightings: list[Sighting] = []
         for record in self.due(now):
-            sightings += await self._send(record.intent, now)
+            if not self.is_holding(now):
+                sightings += await self._send(record.intent, now, sent)
         self.commit(booking(self._journal.ledger, sightings))
-        return any(seen.report.event is OrderEvent.TIMED_OUT for seen in sightings)
+        return sent
 
-    async def resend(self, client_order_id: str, now: datetime) -> None:
+    async def resend(self, client_order_id: str, now: datetime) -> Sent:
         """Send an order again under its own id, after the venue said twice that it never had it."""
+        sent = Sent()
         record = self._journal.ledger.orders[client_order_id]
-        self.commit(booking(self._journal.ledger, await self._send(record.intent, now)))
+        self.commit(booking(self._journal.ledger, await self._send(record.intent, now, sent)))
+        return sent
 
-    async def _send(self, intent: OrderIntent, now: datetime) -> list[Sighting]:
+    async def _send(self, intent: OrderIntent, now: datetime, sent: Sent) -> list[Sighting]:
         """Send one order and return what is known of it; an order that is too old is buried instead."""
         key = intent.client_order_id
-        if now > intent.fresh_until:
-            stale = OrderReport(OrderEvent.NOT_FOUND, detail="not sent: no longer fresh")
-            return [Sighting(key, stale, now)]
-        outcome = await self._worker.call(lambda: self._broker.submit(request_of(intent)))
-        sent = Sighting(key, OrderReport(OrderEvent.SENT), now, JournalEvent.ORDER_SENT)
+        barred = await self._why_not(intent, now)
+        if barred is not None:
+            return [Sighting(key, OrderReport(OrderEvent.NOT_FOUND, detail=f"not sent: {barred}"), now)]
+        self._unsent.discard(key)
+        request = request_of(intent)
+        outcome = await self._worker.call(lambda: self._broker.submit(request))
+        report = Sighting(key, OrderReport(OrderEvent.SENT), now, JournalEvent.ORDER_SENT)
         match outcome:
             case port.Accepted(order):
-                return [sent, Sighting(key, report_of(order), now, JournalEvent.ORDER_ACKNOWLEDGED)]
+                if differing := port.disagreements(request, order):
+                    sent.alarms[key] = differing
+                return [report, Sighting(key, report_of(order), now, JournalEvent.ORDER_ACKNOWLEDGED)]
             case port.Unknown(cause, detail):
+                sent.in_doubt = True
                 lost = OrderReport(OrderEvent.TIMED_OUT, detail=f"{cause.value} {detail}".strip())
-                return [sent, Sighting(key, lost, now, JournalEvent.ORDER_UNKNOWN)]
+                return [report, Sighting(key, lost, now, JournalEvent.ORDER_UNKNOWN)]
             case port.Refused():
                 if outcome.kind in NEVER_SENT:
-                    self._hold_until = now + RETRY_AFTER
+                    self._keep_back(intent, outcome, now)
                     return []
-                return [sent, *await self._refused(key, outcome, now)]
+                return [report, *await self._refused(intent, outcome, now, sent)]
 
-    async def _refused(self, key: str, refusal: port.Refused, now: datetime) -> list[Sighting]:
-        if refusal.kind is port.RefusalKind.AUTH:
-            raise BrokerError("E801", "the venue no longer accepts our keys", where="POST /orders", kind=refusal.kind)
+    async def _why_not(self, intent: OrderIntent, now: datetime) -> str | None:
+        """Return why an order is not sent any more: its bar is old, or what risk allowed then it does not allow now."""
+        if now > intent.fresh_until:
+            return "no longer fresh"
+        if intent.client_order_id not in self._kept_back or self.recheck is None:
+            return None
+        reason = await self.recheck(intent, now)
+        return None if reason is None else reason.value
+
+    def _keep_back(self, intent: OrderIntent, refusal: port.Refused, now: datetime) -> None:
+        wait = timedelta(seconds=float(refusal.extras.get("retry_after_seconds", 0)))
+        self._hold_until = now + max(RETRY_AFTER, wait)
+        self._kept_back.add(intent.client_order_id)
+        if self._journal.ledger.orders[intent.client_order_id].state.status is OrderStatus.INTENT:
+            self._unsent.add(intent.client_order_id)
+
+    async def _refused(self, intent: OrderIntent, refusal: port.Refused, now: datetime, sent: Sent) -> list[Sighting]:
+        key = intent.client_order_id
         if refusal.kind is port.RefusalKind.DUPLICATE_CLIENT_ORDER_ID:
             view = await self._worker.call(lambda: self._broker.order_by_client_id(key))
-            if view is not None:
+            if view is not None and not port.disagreements(request_of(intent), view):
                 return [order_sighting(view, now)]
+            sent.collisions.append(key)
+        sent.refused.append((intent, refusal))
         denied = OrderReport(OrderEvent.DENIED, detail=f"{refusal.kind.value}: {refusal.message}")
         return [Sighting(key, denied, now, JournalEvent.ORDER_REFUSED)]
+
+    async def cancel_overdue(self, now: datetime) -> bool:
+        """Ask for the cancel of every order whose time is over; return whether one was asked for."""
+        overdue = [record for record in self._journal.ledger.working if self._is_overdue(record, now)]
+        for record in overdue:
+            await self.cancel(record, now)
+        return bool(overdue)
+
+    def _is_overdue(self, record: OrderRecord, now: datetime) -> bool:
+        intent, broker_order_id = record.intent, record.state.broker_order_id
+        if broker_order_id is None or intent.time_in_force is TimeInForce.OPG or intent.leg == IMPORTED_LEG:
+            return False  # the venue itself ends what missed the auction, and an imported order's bar is not known
+        asked = self._cancels.get(broker_order_id)
+        return now > intent.fresh_until and (asked is None or now - asked >= ASK_AGAIN_AFTER)
+
+    async def cancel(self, record: OrderRecord, now: datetime) -> None:
+        """Ask for the cancel of an order; it is over only when a report says so."""
+        broker_order_id = record.state.broker_order_id
+        if broker_order_id is not None:
+            self._cancels[broker_order_id] = now
+            await self._worker.call(lambda: self._broker.cancel(broker_order_id))
 
     def heard(self, update: port.TradeUpdateView) -> None:
         """Keep an event of the trade stream until the loop books it."""

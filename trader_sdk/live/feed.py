@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Final
@@ -33,6 +33,10 @@ class Feed:
         symbols: Whose bars.
         adjustment: What prices are adjusted for, as the models' schemas say.
         barrier_seconds: How long after a minute's end the stream is waited for before REST is asked.
+
+    Attributes:
+        came_streamed: Whether any of the last bars came over the stream.
+        is_degraded: Says whether the stream is known to bring nothing, so that it is not waited for.
     """
 
     def __init__(
@@ -51,6 +55,8 @@ class Feed:
         self._last: dict[str, int] = {}
         self._streamed: dict[str, dict[int, Bar]] = {symbol: {} for symbol in symbols}
         self._arrived = asyncio.Event()
+        self.came_streamed = False
+        self.is_degraded: Callable[[], bool] = lambda: False
 
     @property
     def uses_stream(self) -> bool:
@@ -80,20 +86,24 @@ class Feed:
         else:
             self._last[symbol] = bar_at
 
-    def heard(self, bar: Bar) -> None:
-        """Keep a bar of the stream, a revision replacing what it revises."""
-        if bar.symbol in self._streamed and bar.t > self._last.get(bar.symbol, 0):
-            self._streamed[bar.symbol][bar.t] = bar
-            self._arrived.set()
+    def heard(self, bar: Bar) -> bool:
+        """Keep a bar of the stream, a revision replacing what it revises; return False if it came too late for that."""
+        if bar.symbol not in self._streamed or bar.t <= self._last.get(bar.symbol, 0):
+            return False
+        self._streamed[bar.symbol][bar.t] = bar
+        self._arrived.set()
+        return True
 
     async def closed(self, now: datetime) -> Mapping[str, list[Bar]]:
         """Return each symbol's bars that became final since the last call, oldest first; none where none did."""
         newest = self._schedule.newest_final(now)
-        if self.uses_stream and newest is not None:
+        if self.uses_stream and newest is not None and not self.is_degraded():
             await self._wait_for(newest)
+        self.came_streamed = False
         found: dict[str, list[Bar]] = {}
         for symbol in self._symbols:
             bars = self._from_stream(symbol, newest)
+            self.came_streamed |= bool(bars)
             if bars is None:
                 bars = await self._from_rest(symbol, now)
             if bars:

@@ -36,6 +36,7 @@ class OrderRecord:
     intent: OrderIntent
     state: OrderState = field(default_factory=OrderState)
     sent_at: datetime | None = None
+    sends: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,8 @@ class Ledger:
     sleeves: dict[str, Sleeve] = field(default_factory=dict)
     external: dict[str, Decimal] = field(default_factory=dict)
     drifted_at: dict[str, datetime] = field(default_factory=dict)
+    tripped_at: dict[str, datetime] = field(default_factory=dict)
+    halted_at: dict[str, datetime] = field(default_factory=dict)
     bars: dict[str, int] = field(default_factory=dict)
     newest_bar: int = 0
     executions: set[str] = field(default_factory=set)
@@ -119,6 +122,16 @@ class Ledger:
         """Return the sum of all sleeves' equity when they were armed."""
         return sum((sleeve.initial for sleeve in self.sleeves.values()), _ZERO)
 
+    @property
+    def exits_only(self) -> frozenset[str]:
+        """Return the symbols that may only reduce: positions drifted, or too many of their orders were refused."""
+        return frozenset(self.drifted_at) | frozenset(self.tripped_at)
+
+    def is_halted(self, symbol: str, now: datetime) -> bool:
+        """Return whether the venue has halted ``symbol`` today and not said that it trades again."""
+        at = self.halted_at.get(symbol)
+        return at is not None and at.date() == now.date()
+
     def next_attempt(self, symbol: str, bar_at: int) -> int:
         """Return the attempt number of a further order for a bar."""
         return sum(1 for r in self.orders.values() if r.intent.symbol == symbol and r.intent.bar_at == bar_at)
@@ -132,6 +145,7 @@ class Ledger:
             external=dict(self.external),
             drifted_at=dict(self.drifted_at),
             prices=dict(self.prices),
+            sends={key: record.sends for key, record in self.orders.items()},
         )
 
     def state_hash(self) -> str:
@@ -165,6 +179,7 @@ def _run_started(ledger: Ledger, event: JournalEntry) -> None:
     ledger.facts = {**ledger.facts, **body}
     ledger.started_at = ledger.started_at or event.at
     ledger.is_finished, ledger.exit_code = False, None
+    ledger.tripped_at, ledger.halted_at = {}, {}
 
 
 def _run_finished(ledger: Ledger, event: JournalEntry) -> None:
@@ -206,7 +221,9 @@ def _intent_recorded(ledger: Ledger, event: JournalEntry) -> None:
 
 
 def _order_sent(ledger: Ledger, event: JournalEntry) -> None:
-    ledger.orders[event.body["client_order_id"]].sent_at = event.at
+    record = ledger.orders[event.body["client_order_id"]]
+    record.sent_at = event.at
+    record.sends += 1
     _order_reported(ledger, event)
 
 
@@ -246,8 +263,16 @@ def _drift_found(ledger: Ledger, event: JournalEntry) -> None:
 
 
 def _limit_changed(ledger: Ledger, event: JournalEntry) -> None:
-    if event.body["limit"] == "drift":
-        ledger.drifted_at.pop(event.body["symbol"], None)
+    symbol = event.body["symbol"]
+    match event.body["limit"]:
+        case "drift":
+            ledger.drifted_at.pop(symbol, None)
+        case "rejects":
+            ledger.tripped_at[symbol] = event.at
+        case "halt":
+            ledger.halted_at[symbol] = event.at
+        case "resume":
+            ledger.halted_at.pop(symbol, None)
 
 
 def _state_changed(ledger: Ledger, event: JournalEntry) -> None:

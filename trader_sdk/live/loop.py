@@ -15,17 +15,21 @@ from trader_sdk.broker import port
 from trader_sdk.contract.bars import Bar
 from trader_sdk.contract.documents import JournalEvent, TradingMode
 from trader_sdk.contract.errors import EXIT_SIGINT, BrokerError, HaltedError
+from trader_sdk.contract.reasons import Reason
 from trader_sdk.live.booking import Sighting, booking
 from trader_sdk.live.clock import Tick
 from trader_sdk.live.config import LiveConfig
+from trader_sdk.live.dispatch import AUTH, Dispatch
 from trader_sdk.live.events import Draft
 from trader_sdk.live.opening import Session
+from trader_sdk.live.refusals import Refusals
 from trader_sdk.live.report import BarLine, Summary, bar_fields, summarise
 from trader_sdk.live.rounds import RoundReport
 from trader_sdk.live.step import StepReport
+from trader_sdk.live.streams import Streams
 from trader_sdk.live.views import earliest
 from trader_sdk.live.worker import BrokerWorker
-from trader_sdk.orders import OrderEvent, OrderReport, OrderStatus
+from trader_sdk.orders import OrderEvent, OrderIntent, OrderReport, OrderStatus
 from trader_sdk.risk import TradingState
 
 Say = Callable[[str, Mapping[str, Any]], None]
@@ -65,8 +69,38 @@ class SessionLoop:
         self.halt = threading.Event()
         self._troubles = 0
         self._reconciled_at = session.clock.monotonic()
+        self._quiet_until: datetime | None = None
+        self._streams: Streams | None = None
+        refusals = Refusals(
+            session.desk,
+            session.journal,
+            broker,
+            worker,
+            session.lines,
+            session.book,
+            self.reconcile,
+            buffer_fraction=config.risk.buffer_fraction,
+        )
+        self._dispatch = Dispatch(session.desk, session.journal, refusals, self.reconcile)
+        session.desk.recheck = partial(self._check_again)
         ledger = session.journal.ledger
         self._peak, self._told = ledger.equity, (ledger.orders_at_venue, ledger.totals.fills)
+
+    def follow(self, streams: Streams) -> None:
+        """Take the running streams, whose health decides whether positions may be opened."""
+        self._streams = streams
+        self._session.step.is_disturbed = streams.inbox.watch.is_flapping
+        self._session.feed.is_degraded = lambda: streams.inbox.watch.is_degraded
+
+    def note_trading_status(self, symbol: str, is_halted: bool, message: str) -> None:
+        """Record that the venue halts a symbol, or lets it trade again."""
+        ledger, now = self._session.journal.ledger, self._session.clock.now()
+        if symbol in self._session.lines and is_halted is not ledger.is_halted(symbol, now):
+            body = {"limit": "halt" if is_halted else "resume", "symbol": symbol, "cause": message}
+            self._session.desk.commit([Draft(JournalEvent.LIMIT_CHANGED, now, body)])
+
+    async def _check_again(self, intent: OrderIntent, now: datetime) -> Reason | None:
+        return await self._session.step.check_again(intent, self._session.journal.ledger, now)
 
     async def run(self, until: datetime | None) -> None:
         """Trade until the market is over, the bar limit is reached, ``until`` has come, or ``stop`` is set."""
@@ -117,8 +151,12 @@ class SessionLoop:
         try:
             await self._on_tick(tick)
         except BrokerError as error:
-            if error.evidence.get("kind") is port.RefusalKind.AUTH:
-                raise
+            self._raise_if_locked_out(error, tick.at)
+            if error.evidence.get("kind") is port.RefusalKind.RATE_LIMITED:
+                # The venue counts our reads: they wait, orders and cancels go on.
+                self._quiet_until = tick.at + _retry_after(error)
+                self._say("broker_trouble", {**error.to_dict(), "in_a_row": self._troubles})
+                return
             self._troubles += 1
             self._say("broker_trouble", {**error.to_dict(), "in_a_row": self._troubles})
             if self._troubles >= MOST_TROUBLES:
@@ -127,30 +165,54 @@ class SessionLoop:
             return
         self._troubles = 0
 
+    def _raise_if_locked_out(self, error: BrokerError, at: datetime) -> None:
+        if error.evidence.get("kind") is port.RefusalKind.AUTH:
+            self._dispatch.become(TradingState.HALTED, f"{AUTH}: {error.message}", at)
+            raise error
+
     async def _on_tick(self, tick: Tick) -> None:
         if self.halt.is_set():
             await self._become_halted("halt was called", tick.at)
-        await self._send(tick.at)
+        await self._dispatch.send(tick.at)
+        if self._quiet_until is not None and tick.at < self._quiet_until:
+            return
         if tick.bars_due or not self._is_local:
             # A replay stands still between bars: what happened meanwhile is read once, before the next decision.
             await self._session.desk.refresh(tick.at)
         if tick.bars_due or self._lacks_bars(tick.at):
             await self._on_bars(tick.at)
         is_due = self._session.clock.monotonic() - self._reconciled_at >= RECONCILE_EVERY_SECONDS
-        if is_due and not self._is_local:
+        if (is_due and not self._is_local) or self._is_behind():
             await self.reconcile()
 
+    def _is_behind(self) -> bool:
+        """Return, once, whether a stream lost something since the last comparison with the venue."""
+        if self._streams is None or not self._streams.inbox.is_behind:
+            return False
+        self._streams.inbox.is_behind = False
+        return True
+
     async def _on_bars(self, now: datetime) -> None:
-        bars = await self._session.feed.closed(now)
+        feed = self._session.feed
+        if self._session.step.is_unfinished:
+            await self._step({}, now)
+        bars = await feed.closed(now)
         if bars:
             await self._step(bars, now)
+        if bars and feed.uses_stream and self._streams is not None:
+            await self._reopen_if_mute(self._streams, streamed=feed.came_streamed)
+
+    async def _reopen_if_mute(self, streams: Streams, *, streamed: bool) -> None:
+        if streams.inbox.watch.bars_came(streamed=streamed):
+            self._say("stream_reopened", {"stream": port.StreamName.MARKET_DATA.value, "cause": "open and mute"})
+            await streams.reopen()
 
     async def _step(self, bars: Mapping[str, Sequence[Bar]], now: datetime) -> StepReport:
         session, ledger = self._session, self._session.journal.ledger
         began = time.perf_counter()
-        report = await session.step.run(bars, ledger, now)
+        report = await (session.step.run(bars, ledger, now) if bars else session.step.finish(ledger, now))
         decide_ms = (time.perf_counter() - began) * 1e3
-        await self._send(now)
+        await self._dispatch.send(now)
         told, self._told = self._told, (ledger.orders_at_venue, ledger.totals.fills)
         self._peak = max(self._peak, ledger.equity)
         line = BarLine(
@@ -173,10 +235,6 @@ class SessionLoop:
             self._session.lines[symbol].prepare()
             await asyncio.sleep(0)
 
-    async def _send(self, now: datetime) -> None:
-        if await self._session.desk.send_due(now):
-            await self.reconcile()
-
     async def _wind_down(self) -> None:
         """Let the last orders reach the venue, and in a replay their fills; no new decision is made."""
         desk, ledger = self._session.desk, self._session.journal.ledger
@@ -187,7 +245,7 @@ class SessionLoop:
             tick = await self._session.clock.next(desk.next_due())
             if tick.is_over or self.stop.is_set():
                 return
-            await desk.send_due(tick.at)
+            await self._dispatch.send(tick.at)
             await desk.refresh(tick.at)
 
     async def reconcile(self) -> RoundReport:
@@ -233,3 +291,10 @@ class SessionLoop:
         over = OrderReport(OrderEvent.NOT_FOUND, detail="not sent: the run ended")
         waiting = [record.intent for record in working if record.state.status is OrderStatus.INTENT]
         return [Sighting(intent.client_order_id, over, at) for intent in waiting]
+
+
+def _retry_after(error: BrokerError) -> timedelta:
+    """Return how long the venue asks to be left alone."""
+    extras = error.evidence.get("extras")
+    seconds = extras.get("retry_after_seconds") if isinstance(extras, dict) else None
+    return timedelta(seconds=float(seconds)) if seconds is not None else timedelta(seconds=5)

@@ -15,6 +15,7 @@ from trader_sdk.contract.errors import BrokerError, ConfigError, HaltedError
 from trader_sdk.live.clock import Clock
 from trader_sdk.live.config import LiveConfig, check_confirmation
 from trader_sdk.live.desk import Listener, OrderDesk
+from trader_sdk.live.dispatch import AUTH
 from trader_sdk.live.events import Draft, bar_ns, parse_time, sleeve_body
 from trader_sdk.live.feed import Feed
 from trader_sdk.live.journal import Journal, Stamp
@@ -29,6 +30,7 @@ from trader_sdk.live.views import rules_of
 from trader_sdk.live.worker import BrokerWorker
 from trader_sdk.plan import Book
 from trader_sdk.portfolio import Sleeve
+from trader_sdk.risk import TradingState
 
 ClockMaker = Callable[[Schedule], Clock]
 
@@ -57,6 +59,7 @@ class Session:
     feed: Feed
     step: BarStep
     lines: Mapping[str, SymbolLine]
+    book: Book
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,7 @@ async def open_session(config: LiveConfig, selection: Selection, venue: Venue, l
         ),
         step=BarStep(lines, desk, broker, worker, schedule, book, config),
         lines=lines,
+        book=book,
     )
 
 
@@ -188,6 +192,10 @@ def _opening_drafts(
         **venue.facts,
     }
     drafts = [Draft(JournalEvent.RUN_STARTED, at, started)]
+    if ledger.state is TradingState.HALTED and ledger.state_cause.startswith(AUTH):
+        # The account could be read, so what stopped the last run is cured.
+        cured = {"state": TradingState.ACTIVE.value, "cause": "the venue accepts our keys again"}
+        drafts.append(Draft(JournalEvent.STATE_CHANGED, at, cured))
     drafts += [Draft(JournalEvent.MODEL_LOADED, at, live.facts()) for _, live in sorted(selection.models.items())]
     for symbol, error in sorted(selection.errors.items()):
         body = {"symbol": symbol, "sha256": None, "code": error.code, "message": str(error)}

@@ -62,7 +62,7 @@ def status_of(ledger: Ledger) -> Status:
         fills=ledger.totals.fills,
         equity=ledger.equity,
         positions={symbol: sleeve.qty for symbol, sleeve in ledger.sleeves.items() if sleeve.qty},
-        exits_only=tuple(sorted(ledger.drifted_at)),
+        exits_only=tuple(sorted(ledger.exits_only)),
     )
 
 

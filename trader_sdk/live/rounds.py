@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -161,8 +161,9 @@ class Reconciler:
         while report.rounds < MAX_ROUNDS:
             report.rounds += 1
             snapshot = await self._reader.snapshot(self._since())
-            found = reconcile(snapshot, self._journal.ledger.books(self._strategy), grace=self._grace)
-            actions = [action for action in found if not self._is_settled(action, drifted)]
+            books = replace(self._journal.ledger.books(self._strategy), unsent=self._desk.unsent)
+            found = reconcile(snapshot, books, grace=self._grace)
+            actions = [action for action in found if not self._is_settled(action, drifted, snapshot.at)]
             report.external_orders = self._external(snapshot)
             if not actions:
                 self._desk.commit([self._finished(report, snapshot.at)])
@@ -171,8 +172,10 @@ class Reconciler:
             await self._apply(actions, snapshot, report)
         raise HaltedError("HALTED", "books and venue do not come to rest", where="reconcile", found=report.fields())
 
-    def _is_settled(self, action: Action, drifted: set[str]) -> bool:
-        """Return whether this run has dealt with ``action``: a cancel asked for once, a drift that it found itself."""
+    def _is_settled(self, action: Action, drifted: set[str], now: datetime) -> bool:
+        """Return whether this run has dealt with ``action``, or the venue takes nothing in, so that it must wait."""
+        if isinstance(action, Resend):
+            return self._desk.is_holding(now)
         if isinstance(action, CancelOrder):
             return action.broker_order_id in self._cancels_asked
         return isinstance(action, ClearDrift) and action.symbol in drifted

@@ -20,8 +20,8 @@ from trader_sdk.live.schedule import Schedule
 from trader_sdk.live.views import foreign_orders, working_order
 from trader_sdk.live.worker import BrokerWorker
 from trader_sdk.orders import OrderIntent
-from trader_sdk.plan import Book, Plan, plan
-from trader_sdk.risk import RiskDecision, RiskView, assess_all
+from trader_sdk.plan import AssetRules, Book, Plan, plan
+from trader_sdk.risk import RiskDecision, RiskView, TradingState, assess, assess_all
 
 _ZERO = Decimal(0)
 _MINUTE: Final = timedelta(minutes=1)
@@ -62,6 +62,10 @@ class BarStep:
         schedule: Times of bars and orders.
         book: Stamped into order ids.
         config: Limits, and whether anything is sent.
+
+    Attributes:
+        pre_trade: The caller's hook.
+        is_disturbed: Says whether positions may not be opened for now.
     """
 
     def __init__(
@@ -77,11 +81,30 @@ class BarStep:
         self._lines, self._desk = lines, desk
         self._broker, self._worker = broker, worker
         self._schedule, self._book, self._config = schedule, book, config
+        self._unfinished: tuple[Mapping[str, Sequence[Bar]], Mapping[str, Decided]] | None = None
         self.pre_trade: PreTrade | None = None
+        self.is_disturbed: Callable[[], bool] = lambda: False
 
     async def run(self, bars: Mapping[str, Sequence[Bar]], ledger: Ledger, now: datetime) -> StepReport:
-        """Decide on each symbol's newest bar and commit bars, decisions and intents together."""
+        """Decide on each symbol's newest bar and commit bars, decisions and intents together.
+
+        Raises:
+            BrokerError: Risk could not read the venue. Nothing was committed; :meth:`finish` goes on from there.
+        """
         decided = {symbol: self._lines[symbol].take(new, ledger.sleeves[symbol], now) for symbol, new in bars.items()}
+        self._unfinished = (bars, decided)
+        return await self.finish(ledger, now)
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Return whether bars were decided on that are not committed yet."""
+        return self._unfinished is not None
+
+    async def finish(self, ledger: Ledger, now: datetime) -> StepReport:
+        """Plan, pass risk and commit what was decided; a bar that is no longer fresh is committed without an order."""
+        assert self._unfinished is not None, "nothing was decided"
+        bars, decided = self._unfinished
+        decided = {symbol: self._aged(one, now) for symbol, one in decided.items()}
         plans = {symbol: self._plan(one, ledger, now) for symbol, one in decided.items()}
         intents = [p.intent for p in plans.values() if p is not None and p.intent is not None]
         passed = await self._pass_risk(intents, decided, ledger, now) if intents else {}
@@ -90,8 +113,14 @@ class BarStep:
         drafts += [self._decision(decided[symbol], outcome, now) for symbol, outcome in outcomes.items()]
         sent = [] if self._config.dry_run else [risk.intent for risk in passed.values() if risk.intent is not None]
         self._desk.commit([*drafts, *self._desk.record(sent, now)])
+        self._unfinished = None
         newest = max(one.bar.t for one in decided.values())
         return StepReport(now, newest, decided, outcomes)
+
+    def _aged(self, decided: Decided, now: datetime) -> Decided:
+        if decided.decision is None or self._schedule.is_fresh(decided.bar.t, now):
+            return decided
+        return replace(decided, decision=None, reason=Reason.STALE_BAR)
 
     def _plan(self, decided: Decided, ledger: Ledger, now: datetime) -> Plan | None:
         if decided.decision is None:
@@ -101,7 +130,7 @@ class BarStep:
         return plan(
             decided.decision,
             ledger.sleeves[symbol].mark(decided.close),
-            self._lines[symbol].rules,
+            self._rules(symbol, ledger, now),
             context,
             self._book,
             limits=self._config.execution,
@@ -113,7 +142,7 @@ class BarStep:
     ) -> Mapping[str, RiskDecision]:
         prices = {**ledger.prices, **{symbol: one.close for symbol, one in decided.items()}}
         view = await self._view(ledger, prices, now)
-        rules = {symbol: line.rules for symbol, line in self._lines.items()}
+        rules = {symbol: self._rules(symbol, ledger, now) for symbol in self._lines}
         assessed = assess_all(intents, view, rules, self._config.risk)
         return {symbol: self._hooked(decision) for symbol, decision in assessed.items()}
 
@@ -140,12 +169,32 @@ class BarStep:
             positions={view.symbol: view.qty for view in positions},
             prices={**{p.symbol: p.current_price for p in positions if p.current_price is not None}, **prices},
             working=(*ours, *foreign_orders(listed, ledger.orders, prices)),
-            state=ledger.state,
-            exits_only=frozenset(ledger.drifted_at),
+            state=self._state(ledger),
+            exits_only=ledger.exits_only,
             orders_last_minute=sum(1 for at, _ in sent if at is not None and now - at <= _MINUTE),
             orders_today=len(today),
             turnover_today=sum((intent.qty * intent.worst_price for intent in today), _ZERO),
         )
+
+    def _state(self, ledger: Ledger) -> TradingState:
+        """Return what the account may do; while streams keep breaking it may only reduce."""
+        disturbed = ledger.state is TradingState.ACTIVE and self.is_disturbed()
+        return TradingState.REDUCING if disturbed else ledger.state
+
+    async def check_again(self, intent: OrderIntent, ledger: Ledger, now: datetime) -> Reason | None:
+        """Return why an order that had to wait may not be sent any more, None if it may."""
+        view = await self._view(ledger, {intent.symbol: intent.decision_price, **ledger.prices}, now)
+        others = [r for r in ledger.working if r.intent.client_order_id != intent.client_order_id]
+        ours = tuple(working_order(r.intent, r.state.filled_qty, r.state.status) for r in others)
+        foreign = view.working[len(ledger.working) :]
+        decision = assess(
+            intent, replace(view, working=(*ours, *foreign)), self._rules(intent.symbol, ledger, now), self._config.risk
+        )
+        return None if decision.intent == intent else decision.reason or Reason.ACCOUNT_LIMIT
+
+    def _rules(self, symbol: str, ledger: Ledger, now: datetime) -> AssetRules:
+        rules = self._lines[symbol].rules
+        return replace(rules, tradable=False) if ledger.is_halted(symbol, now) else rules
 
     def _outcome(self, decided: Decided, made: Plan | None, risk: RiskDecision | None) -> Outcome:
         if made is None or made.intent is None:

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
 
 from trader_sdk.broker.parsing import parse_trade_update
 from trader_sdk.broker.port import StreamEvent, StreamKind, StreamName
 from trader_sdk.broker.wire_bars import stream_bar
+from trader_sdk.contract.bars import Bar
 from trader_sdk.contract.errors import BrokerError
 from trader_sdk.live.desk import OrderDesk
+from trader_sdk.live.events import bar_time, rfc3339
 from trader_sdk.live.feed import Feed
+from trader_sdk.live.stream_watch import StreamWatch
+
+QUARANTINE_FILE: Final = "quarantine.jsonl"
+_MOST_QUARANTINED_BYTES: Final = 1 << 20
+HALTED_CODES: Final = frozenset({"H", "P", "2"})
+"""Trading status codes that stop trading: halted, paused for volatility (tape C), halted (tapes A and B)."""
+RESUMED_CODES: Final = frozenset({"T", "3"})
+"""Trading status codes that end a halt."""
 
 
 class StreamInbox:
@@ -25,12 +38,23 @@ class StreamInbox:
         feed: Told of closed minutes.
         loop: The session's loop.
         on_order: Called on the loop when order events wait to be booked.
+        watch: Follows the streams' health.
+        folder: Where frames that nobody understands are kept.
+        on_status: Told of a symbol that the venue halts, or lets trade again.
     """
 
     def __init__(
-        self, desk: OrderDesk, feed: Feed, loop: asyncio.AbstractEventLoop, on_order: Callable[[], None]
+        self,
+        desk: OrderDesk,
+        feed: Feed,
+        loop: asyncio.AbstractEventLoop,
+        on_order: Callable[[], None],
+        watch: StreamWatch,
+        folder: Path,
+        on_status: Callable[[str, bool, str], None],
     ) -> None:
         self._desk, self._feed, self._loop, self._on_order = desk, feed, loop, on_order
+        self.watch, self._folder, self._on_status = watch, folder, on_status
         self._waiting: deque[StreamEvent] = deque()
         self.counts: Counter[str] = Counter()
         self.is_behind = False
@@ -52,23 +76,52 @@ class StreamInbox:
         while self._waiting:
             event = self._waiting.popleft()
             self.counts[event.kind.value] += 1
+            self.watch.saw(event)
             try:
                 self._handle(event)
-            except BrokerError:
-                # A frame that nobody understands is counted; REST tells what it would have said.
+            except BrokerError as error:
+                # A frame that nobody understands is kept; REST tells what it would have said.
                 self.counts[StreamKind.QUARANTINED.value] += 1
-                self.is_behind = True
+                self._quarantine(event, str(error))
 
     def _handle(self, event: StreamEvent) -> None:
         match event.kind:
             case StreamKind.ORDER:
                 self._desk.heard(parse_trade_update(event.raw))
                 self._on_order()
-            case StreamKind.BAR | StreamKind.UPDATED_BAR:
+            case StreamKind.BAR:
                 self._feed.heard(stream_bar(event.raw))
+            case StreamKind.UPDATED_BAR:
+                self._revised(stream_bar(event.raw))
+            case StreamKind.SYMBOL_STATUS:
+                self._status(event.raw)
             case StreamKind.SUBSCRIBED if event.stream is StreamName.MARKET_DATA:
                 self._subscribed.set()
-            case StreamKind.DISCONNECTED | StreamKind.QUARANTINED | StreamKind.ENDED:
+            case StreamKind.QUARANTINED:
+                self._quarantine(event, str(event.raw.get("why", "")))
+            case StreamKind.DISCONNECTED | StreamKind.ENDED:
                 self.is_behind = True
             case _:
                 pass
+
+    def _revised(self, bar: Bar) -> None:
+        if not self._feed.heard(bar):
+            at = rfc3339(bar_time(bar.t))
+            self.watch.say("bar_revised", {"symbol": bar.symbol, "bar": at, "close": bar.close})
+
+    def _status(self, raw: Mapping[str, Any]) -> None:
+        code, symbol = str(raw.get("sc", "")), str(raw.get("S", ""))
+        if code in HALTED_CODES | RESUMED_CODES:
+            self._on_status(symbol, code in HALTED_CODES, str(raw.get("sm", "")))
+
+    def _quarantine(self, event: StreamEvent, why: str) -> None:
+        """Keep a frame in a file of bounded size, tell, and have REST asked for what it would have said."""
+        self.is_behind = True
+        record = {"stream": event.stream.value, "at": rfc3339(event.received_at), "why": why, "raw": dict(event.raw)}
+        path = self._folder / QUARANTINE_FILE
+        with suppress(OSError):  # a full disk is the journal's to report; the frame is told of either way
+            if not path.exists() or path.stat().st_size < _MOST_QUARANTINED_BYTES:
+                with path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(record, default=repr) + "\n")
+        self.watch.say("frame_quarantined", {"stream": event.stream.value, "why": why, "file": str(path)})
+        self._on_order()

@@ -26,6 +26,8 @@ from trader_sdk.live.report import Status, Summary, cents, gate_fields, status_o
 from trader_sdk.live.state import RunFolder
 from trader_sdk.live.step import PreTrade, StepReport
 from trader_sdk.live.stream_events import StreamInbox
+from trader_sdk.live.stream_watch import StreamWatch
+from trader_sdk.live.streams import Streams
 from trader_sdk.live.worker import BrokerWorker
 
 Observer = Callable[[str, Mapping[str, Any]], None]
@@ -198,13 +200,23 @@ class LiveTrader:
         await self.loop.reconcile()
         required = max(line.live.observations.provider.required_history for line in session.lines.values())
         history = await warm(session, required, decide_last=session.mode is not TradingMode.PAPER_LOCAL)
-        inbox = StreamInbox(session.desk, session.feed, asyncio.get_running_loop(), session.clock.wake)
-        streams = await self._venue.worker.call(lambda: self._broker.stream(sorted(session.lines), inbox.put))
+        inbox = self._inbox(session)
+        streams = Streams(self._broker, self._venue.worker, sorted(session.lines), inbox)
         self._resources.callback(streams.close)
+        await streams.open()
+        self.loop.follow(streams)
         if session.feed.uses_stream:
             await inbox.bars_subscribed(BARRIER_SECONDS)
         seconds = round(time.monotonic() - began, 2)
         self._say("ready", {"seconds": seconds, "symbols": sorted(session.lines), "history": history})
+
+    def _inbox(self, session: Session) -> StreamInbox:
+        watch = StreamWatch(self._say, time.monotonic)
+        loop = asyncio.get_running_loop()
+        folder = session.journal.path.parent
+        return StreamInbox(
+            session.desk, session.feed, loop, session.clock.wake, watch, folder, self.loop.note_trading_status
+        )
 
     def _banner(self, session: Session) -> dict[str, Any]:
         facts = session.journal.ledger.facts

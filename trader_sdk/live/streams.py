@@ -1,0 +1,43 @@
+"""The session's streams: opened once, opened anew when they are mute, closed at the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from trader_sdk.broker import port
+from trader_sdk.live.stream_events import StreamInbox
+from trader_sdk.live.worker import BrokerWorker
+
+
+class Streams:
+    """Order events and bars of a session.
+
+    Args:
+        broker: Opens them.
+        worker: The thread for broker calls.
+        symbols: Whose bars.
+        inbox: Takes what they bring.
+    """
+
+    def __init__(
+        self, broker: port.BrokerPort, worker: BrokerWorker, symbols: Sequence[str], inbox: StreamInbox
+    ) -> None:
+        self._broker, self._worker, self._symbols, self.inbox = broker, worker, tuple(symbols), inbox
+        self._handle: port.StreamHandle | None = None
+
+    async def open(self) -> None:
+        """Start both."""
+        self._handle = await self._worker.call(lambda: self._broker.stream(self._symbols, self.inbox.put))
+
+    async def reopen(self) -> None:
+        """Close both and start them anew; REST carries on meanwhile."""
+        # A thread of its own: closing joins the streams' threads, and orders must not queue behind that.
+        await asyncio.to_thread(self.close)
+        await self.open()
+
+    def close(self) -> None:
+        """End both; safe to call twice."""
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            handle.close()
