@@ -9,13 +9,9 @@ import stat
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
-
 from trader_sdk.checkpoint.faults import too_large, unreadable
-from trader_sdk.checkpoint.limits import MAX_FILE_BYTES, MIB
+from trader_sdk.checkpoint.limits import MAX_FILE_BYTES
 from trader_sdk.contract.errors import CheckpointError
-
-_CHUNK = MIB // 4
 
 
 class Content(NamedTuple):
@@ -140,24 +136,15 @@ def _regular(status: os.stat_result, name: str) -> os.stat_result:
 
 def read_privately(descriptor: int, status: os.stat_result, name: str) -> Content:
     """Read an open file into memory of its own and hash it; errors as :func:`read_source`."""
-    # np.empty leaves the pages untouched, so that the bytes are written once; a chunk is hashed while the processor's
-    # cache still holds it. Hashing takes most of the time, and a thread for it has nothing to overlap with.
+    # Read in one call, so that the bytes are written once. Not into an array: numpy asks for huge pages, and where
+    # memory is fragmented the system looks for them longer than the hash takes.
     size = status.st_size
-    buffer = np.empty(size, dtype=np.uint8).data
-    digest = hashlib.sha256()
-    for start in range(0, size, _CHUNK):
-        chunk = buffer[start : start + _CHUNK]
-        _fill_chunk(descriptor, chunk, name)
-        digest.update(chunk)
+    data = os.read(descriptor, size)
+    while len(data) < size:
+        more = os.read(descriptor, size - len(data))
+        if not more:
+            raise unreadable("the file shrank while it was read", where=name)
+        data += more
     if os.read(descriptor, 1):
         raise unreadable("the file grew while it was read", where=name, expected=size)
-    return Content(buffer.toreadonly(), f"sha256:{digest.hexdigest()}")
-
-
-def _fill_chunk(descriptor: int, chunk: memoryview, name: str) -> None:
-    filled = 0
-    while filled < len(chunk):
-        count = os.readv(descriptor, [chunk[filled:]])
-        if count == 0:
-            raise unreadable("the file shrank while it was read", where=name)
-        filled += count
+    return Content(memoryview(data), f"sha256:{hashlib.sha256(data).hexdigest()}")
