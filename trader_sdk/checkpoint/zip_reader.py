@@ -65,7 +65,8 @@ class Archive(NamedTuple):
                 "a record's bytes are damaged",
                 where=record.name,
                 expected=f"CRC {record.crc:08x}",
-                found=f"{found:08x}",
+                found=f"CRC {found:08x}",
+                remedy="Fetch or copy the file again: what is here is not what was written.",
             )
         return content
 

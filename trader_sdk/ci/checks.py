@@ -135,8 +135,8 @@ def findings_of(error: SdkError | None) -> tuple[Finding, ...]:
     if error is None or error.findings:
         return error.findings if error else ()
     expected = "" if error.expected is None else str(error.expected)
-    found = "" if error.found is None else f" ({error.found})"
-    return (Finding(error.code, error.where, expected, f"{error.message}{found}", error.remedy),)
+    actual = error.message if error.found in (None, "") else str(error.found)
+    return (Finding(error.code, error.where, expected, actual, error.remedy),)
 
 
 @dataclass(frozen=True, slots=True)
