@@ -36,8 +36,7 @@ _STORAGES: Final[Mapping[str, str]] = MappingProxyType(
         "torch.BoolStorage": "bool",
     }
 )
-# Patterns are compiled where they are first used: most checkpoints need one of them.
-_STORAGE_KEY: Final = r"[A-Za-z0-9_]{1,64}\Z"
+# Patterns are compiled where they are first used: most checkpoints need none of them.
 _CLASS_LIKE: Final = r"(_*[A-Z]\w*)(\._*[A-Z]\w*)*\Z"
 _LIBRARIES: Final = frozenset({"torch", "numpy", "pip", "setuptools", "pkg_resources", "pandas", "joblib", "dill"})
 _KNOWN_VALUES: Final = (
@@ -129,11 +128,15 @@ def storage(reference: object) -> StorageRef:
         raise unreadable("the pickle refers to something outside itself", where="data.pkl", found=brief(reference))
     _, cls, key, location, numel = reference[:5]
     dtype = _STORAGES.get(cls.name) if type(cls) is ClassName else None
-    if dtype is None or type(key) is not str or not re.match(_STORAGE_KEY, key):
+    if dtype is None or type(key) is not str or not _is_plain_key(key):
         raise unreadable("a storage is of unknown type or name", where="data.pkl", found=brief(key))
     if type(location) is not str or type(numel) is not int or numel < 0:
         raise unreadable("a storage's length is no count", where=f"data/{key}", found=brief(numel))
     return StorageRef(key, dtype, numel)
+
+
+def _is_plain_key(key: str) -> bool:
+    return len(key) <= 64 and key.isascii() and key.replace("_", "0").isalnum()
 
 
 def _is_enum_value(name: str, args: tuple[object, ...]) -> bool:

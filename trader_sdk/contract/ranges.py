@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 from trader_sdk.contract.errors import ContractError
@@ -10,7 +9,8 @@ from trader_sdk.contract.errors import ContractError
 if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
 
-_RELEASE: Final = r"(\d{1,6})\.(\d{1,6})\.(\d{1,6})"
+_OPERATORS: Final = (">=", "<=", "==", "<", ">")
+_Release = tuple[int, ...]
 
 
 def admits(specifier: str, version: str, where: str) -> bool:
@@ -49,19 +49,27 @@ def read_specifier(text: str, where: str) -> SpecifierSet:
 
 def _admits_plainly(specifier: str, version: str) -> bool | None:
     # Between releases X.Y.Z every operator below compares numbers; None where packaging has to say.
-    release = re.fullmatch(_RELEASE, version, re.ASCII)
-    clauses = [re.fullmatch(rf"(>=|<=|==|<|>){_RELEASE}", text, re.ASCII) for text in specifier.split(",") if text]
-    if release is None or None in clauses:
+    ours = _numbers(version)
+    clauses = [_clause(text) for text in specifier.split(",") if text]
+    if ours is None:
         return None
-    ours = _numbers(*release.groups())
-    return all(_holds(clause[1], ours, _numbers(*clause.groups()[1:])) for clause in clauses if clause is not None)
+    answers = [None if bound is None else _holds(operator, ours, bound) for operator, bound in clauses]
+    return None if None in answers else all(answers)
 
 
-def _numbers(*digits: str) -> tuple[int, ...]:
-    return tuple(map(int, digits))
+def _clause(text: str) -> tuple[str, _Release | None]:
+    operator = next((operator for operator in _OPERATORS if text.startswith(operator)), "")
+    return operator, _numbers(text.removeprefix(operator)) if operator else None
 
 
-def _holds(operator: str, ours: tuple[int, ...], bound: tuple[int, ...]) -> bool:
+def _numbers(version: str) -> _Release | None:
+    parts = version.split(".")
+    if len(parts) != 3 or not all(part.isascii() and part.isdecimal() and len(part) < 7 for part in parts):
+        return None
+    return tuple(map(int, parts))
+
+
+def _holds(operator: str, ours: _Release, bound: _Release) -> bool:
     if ours == bound:
         return "=" in operator
     return operator[0] == ("<" if ours < bound else ">")
