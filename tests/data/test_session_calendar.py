@@ -147,3 +147,10 @@ def test_data_imports_neither_pandas_nor_pyarrow() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert shown.stdout.strip() == "[]"
+
+
+def test_the_calendar_is_read_without_a_warning() -> None:
+    """What the library will change does not become our users' noise."""
+    code = "from trader_sdk.data import get_calendar; get_calendar('XNYS')"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -209,11 +209,11 @@ class Latest(FloatArithmetic):
 
     def highest(self, name: str, n: int) -> Value:
         """Return the maximum over the newest ``n`` bars."""
-        return self._recent(name, n).max().item()
+        return float(np.maximum.reduce(self._recent(name, n)))
 
     def lowest(self, name: str, n: int) -> Value:
         """Return the minimum over the newest ``n`` bars."""
-        return self._recent(name, n).min().item()
+        return float(np.minimum.reduce(self._recent(name, n)))
 
     def since_highest(self, name: str, n: int) -> Value:
         """Return how many bars ago the maximum of the newest ``n`` bars was, the latest one on a tie."""
