@@ -29,6 +29,7 @@ GROUPS: Final[tuple[tuple[str, str, str], ...]] = (
     ("features", "trader_sdk.cli.features:app", "Check a feature provider."),
     ("data", "trader_sdk.cli.data:app", "Look at bars and convert them."),
     ("exchange", "trader_sdk.cli.exchange:app", "Serve the embedded paper exchange."),
+    ("faults", "trader_sdk.cli.faults:app", "Play faults against the real trader."),
 )
 
 

@@ -258,8 +258,8 @@ def parse_plan(data: object, *, where: str) -> FaultPlan:
         raise ConfigError("CONFIG", "not a fault plan", where=where, found=faults[:800]) from error
 
 
-def load_plan(path: Path) -> FaultPlan:
-    """Read a plan from a ``.toml`` or ``.json`` file.
+def read_document(path: Path) -> dict[str, Any]:
+    """Read a ``.toml`` or ``.json`` file that holds an object.
 
     Raises:
         ConfigError: The file cannot be read, or holds something else.
@@ -269,4 +269,15 @@ def load_plan(path: Path) -> FaultPlan:
         data = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
     except (OSError, ValueError) as error:
         raise ConfigError("CONFIG", "the fault plan cannot be read", where=str(path), found=error) from error
-    return parse_plan(data, where=str(path))
+    if not isinstance(data, dict):
+        raise ConfigError("CONFIG", "not a fault plan", where=str(path), expected="an object", found=type(data))
+    return data
+
+
+def load_plan(path: Path) -> FaultPlan:
+    """Read a plan from a ``.toml`` or ``.json`` file.
+
+    Raises:
+        ConfigError: The file cannot be read, or holds something else.
+    """
+    return parse_plan(read_document(path), where=str(path))

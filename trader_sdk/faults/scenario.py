@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trader_sdk.contract.errors import ConfigError, UsageError
 from trader_sdk.contract.timeframe import Timeframe
-from trader_sdk.exchange.fault_plan import FaultPlan, load_plan
+from trader_sdk.exchange.fault_plan import FaultPlan, parse_plan, read_document
 from trader_sdk.faults.market import MarketSpec
 
 _FOLDER: Final = "scenarios"
@@ -72,9 +72,18 @@ class Scenario(BaseModel):
         return FaultPlan.model_validate({"name": f"{self.id} {self.title}"[:120], "faults": list(self.faults)})
 
 
-def scenario_of_plan(path: Path) -> Scenario:
-    """Return a scenario of somebody's own plan, with the standard market and no expectation but the oracles."""
-    plan = load_plan(path)
+def scenario_of_file(path: Path) -> Scenario:
+    """Return the scenario of a file: a whole one, or a fault plan on the standard market.
+
+    A file with a ``title`` is a scenario, as a failing random session leaves it; anything else must be a fault plan.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    data = read_document(path)
+    if "title" in data:
+        return _scenario(str(data.pop("id", "PLAN")), data, str(path))
+    plan = parse_plan(data, where=str(path))
     faults = tuple(plan.dump()["faults"])
     return Scenario(id="PLAN", title=plan.name or path.name, right="the oracles hold", faults=faults)
 
