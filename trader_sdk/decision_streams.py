@@ -43,8 +43,7 @@ class SymbolDecisions(Mapping[str, Decision]):
 
     def __init__(self, models: Mapping[str, NativeModelWrapper], ready: NDArray[np.bool_]) -> None:
         self._models = models
-        self._logits: list[Floats] = []
-        self._row: dict[int, tuple[int, int]] = {}
+        self._blocks: list[tuple[Places, Floats]] = []
         self.symbols, self.ready = tuple(models), ready
         self.actions: NDArray[np.int64] = np.full(len(models), NOT_DECIDED, dtype=np.int64)
 
@@ -53,16 +52,15 @@ class SymbolDecisions(Mapping[str, Decision]):
         own = logits.copy()  # the engine writes over its arrays with the next bar
         decided = self.ready[members] & np.isfinite(own).all(axis=1)
         self.actions[members] = np.where(decided, own.argmax(axis=1), NOT_DECIDED)
-        self._row.update((index, (len(self._logits), row)) for row, index in enumerate(members.tolist()))
-        self._logits.append(own)
+        self._blocks.append((members, own))
 
     def __getitem__(self, symbol: str) -> Decision:
         index = self.symbols.index(symbol) if symbol in self._models else -1
         if index < 0 or not self.ready[index]:
             raise KeyError(symbol)
-        block, row = self._row[index]
         model = self._models[symbol]
-        return decision_from(self._logits[block][row], model.model_spec, model.sha256)
+        row = next(logits[members == index][0] for members, logits in self._blocks if index in members)
+        return decision_from(row, model.model_spec, model.sha256)
 
     def __iter__(self) -> Iterator[str]:
         return (symbol for symbol, ready in zip(self.symbols, self.ready.tolist(), strict=True) if ready)
@@ -122,7 +120,7 @@ class DecisionStreams:
         windows = self._windows()
         if symbol in self._models and self._models[symbol].sha256 != model.sha256:
             windows.pop(symbol, None)
-        self._models[symbol] = model
+        self._models = {**self._models, symbol: model}  # decisions that were given out keep the old one
         self._build(windows)
 
     def remove(self, symbol: str) -> None:
@@ -133,7 +131,7 @@ class DecisionStreams:
         """
         self._index(symbol)
         windows = self._windows()
-        del self._models[symbol]
+        self._models = {name: model for name, model in self._models.items() if name != symbol}
         self._build(windows)
 
     def push(self, rows: Mapping[str, Any] | Any) -> None:
@@ -156,7 +154,8 @@ class DecisionStreams:
         with np.errstate(over="ignore", invalid="ignore"):
             for group in self._groups:
                 which = np.flatnonzero(pushed[group.members])
-                group.streams.push(which, values[group.members[which]])
+                rows = values if len(which) == len(values) else values[group.members[which]]
+                group.streams.push(which, rows)
 
     def replace(self, symbol: str, rows: Any) -> None:
         """Hold another window of one symbol, as after a revised bar: float32 (m <= 100, 53), none to forget it.
@@ -191,15 +190,17 @@ class DecisionStreams:
             ActionError: E405 for account columns that are missing, of another shape or not finite.
         """
         columns = self._accounts_of(account)
-        decisions = SymbolDecisions(dict(self._models), self.ready)
+        decisions = SymbolDecisions(self._models, self.ready)
         with np.errstate(over="ignore", invalid="ignore"):
             for group in self._groups:
-                own = columns[group.members, : group.streams.layers.n_account]
+                own = columns[:, : group.streams.layers.n_account]
+                own = own if len(self._groups) == 1 else own[group.members]
                 decisions.add(group.members, group.streams.logits(own))
         return decisions
 
     def _build(self, windows: Mapping[str, Floats]) -> None:
         models = list(self._models.values())
+        self._widths = {symbol: model.model_spec.n_account for symbol, model in self._models.items()}
         self._groups = [_group(models, places) for places in _grouped(models)]
         for index, symbol in enumerate(self._models):
             if symbol in windows:
@@ -225,7 +226,7 @@ class DecisionStreams:
         return self.symbols.index(symbol)
 
     def _accounts_of(self, account: Mapping[str, Any] | Any) -> Floats:
-        widths = {symbol: model.model_spec.n_account for symbol, model in self._models.items()}
+        widths = self._widths
         needed = max(widths.values(), default=0)
         if isinstance(account, Mapping) or (account is None and needed == 0):
             given = account or {}

@@ -12,6 +12,7 @@ from trader_sdk.contract.spec import MARKET_FEATURES
 from trader_sdk.engine.dense import DensePolicy, Floats
 from trader_sdk.engine.engines import Engine
 from trader_sdk.engine.overlap_save import BLOCKS_AT_ONCE, OverlapSave
+from trader_sdk.engine.tail import BatchTail
 
 WORTH_FILTERING: Final = 512
 """Windows from which building the filter's spectrum, as dear as 300 dense windows, pays."""
@@ -21,7 +22,7 @@ NEAR_TIE: Final = 4e-6
 
 Where the inputs are so large that rounding may be, its bound takes this one's place.
 """
-_AT_ONCE: Final = 512
+_AT_ONCE: Final = 256
 
 
 class SplitPolicy(Protocol):
@@ -92,10 +93,11 @@ def history_logits(policy: DensePolicy, market: Floats, account: Floats) -> tupl
     """
     engine = HistoryEngine(policy, len(account), window=policy.window)
     logits = np.empty((len(account), policy.n_actions), dtype=np.float32)
+    tail = BatchTail(policy, _AT_ONCE)
     for start, sums in engine.blocks(market):
         for first in range(0, len(sums), _AT_ONCE):
             part = slice(start + first, start + min(first + _AT_ONCE, len(sums)))
-            logits[part] = policy.logits_from_sums(sums[first : first + _AT_ONCE], account[part])
+            logits[part] = tail.logits(sums[first : first + _AT_ONCE], account[part])
     if engine.engine is not Engine.DENSE:
         _decide_ties(policy, market, account, logits, engine.tie)
     return logits, engine.engine

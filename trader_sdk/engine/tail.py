@@ -1,4 +1,4 @@
-"""The small layers, one decision at a time, without an allocation: what a sequence of decisions spends its time in."""
+"""The small layers without an allocation, for one decision or for many at once: what remains when sums are made."""
 
 from __future__ import annotations
 
@@ -57,6 +57,59 @@ class SmallLayers:
             activate(values)
             inputs.dot(weight, out)
         return self.logits
+
+
+class BatchLayers:
+    """The layers after the first for many decisions at once. Not safe to share between threads.
+
+    Args:
+        policy: Whose layers; its packed weights are shared, not copied.
+        count: Most decisions at once.
+
+    Attributes:
+        sums: float32 (count, hidden0) to be filled with sums, bias included; :meth:`run` writes over them.
+    """
+
+    def __init__(self, policy: DensePolicy, count: int) -> None:
+        self._weights = policy.packed.rest
+        # Each layer reads (values, 1): the last input is the bias row's.
+        self._inputs = [np.ones((count, len(weight)), dtype=np.float32) for weight in self._weights]
+        self._values = [each[:, :-1] for each in self._inputs]
+        self._values.append(np.empty((count, policy.n_actions), dtype=np.float32))
+        self.sums = self._values[0]
+        self._activate = IN_PLACE[policy.activation]
+
+    def run(self, count: int) -> Floats:
+        """Return the logits (count, n_actions) of the first ``count`` sums; reused by the next call."""
+        for inputs, weight, values, out in zip(
+            self._inputs, self._weights, self._values, self._values[1:], strict=False
+        ):
+            self._activate(values[:count])
+            np.matmul(inputs[:count], weight, out=out[:count])
+        return self._values[-1][:count]
+
+
+class BatchTail:
+    """Decides many windows at once from sums that were made for a whole history.
+
+    Args:
+        policy: Decides.
+        count: Most windows at once.
+    """
+
+    def __init__(self, policy: DensePolicy, count: int) -> None:
+        self._layers = BatchLayers(policy, count)
+        self._weight = np.concatenate([policy.packed.first[MARKET_FEATURES:], policy.packed.bias[None]])
+        self._account = np.ones((count, len(self._weight)), dtype=np.float32)
+
+    def logits(self, sums: Floats, account: Floats) -> Floats:
+        """Return :meth:`DensePolicy.logits_from_sums`; reused by the next call."""
+        count = len(sums)
+        self._account[:count, :-1] = account
+        first = self._layers.sums[:count]
+        np.matmul(self._account[:count], self._weight, out=first)
+        first += sums
+        return self._layers.run(count)
 
 
 class Tail:
