@@ -1,4 +1,4 @@
-"""Run every bench and print one table: `python scripts/bench/all.py [--quick] [--only ROW] [--json-file FILE]`.
+"""Run every bench and print one table: `python scripts/bench/all.py [--quick] [--only ROW]... [--json-file FILE]`.
 
 Each script runs in a process of its own, so that none inherits another's threads or caches. Peers come from the extra
 `bench`; those that are not installed have no row. `--markdown-file` also writes the table between the two marks of a
@@ -26,7 +26,7 @@ def main() -> int:
     """Run the scripts and join their rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few rounds: shows that it runs, not how fast")
-    parser.add_argument("--only", default="", help="one script by its name, or rows by a part of their name")
+    parser.add_argument("--only", action="append", help="one script by its name, or rows by a part of their name")
     parser.add_argument("--json-file", type=Path, help="write the rows to this file")
     parser.add_argument("--markdown-file", type=Path, help="write the table between the marks of this page")
     parser.add_argument("--cpu", action="store_true", help=CPU_HELP)
@@ -35,7 +35,8 @@ def main() -> int:
     flags = [
         flag for flag in ("--quick", "--cpu", "--default-threads") if getattr(arguments, flag[2:].replace("-", "_"))
     ]
-    rows, failed = _measured(arguments.only, flags)
+    measured = [_measured(only, flags) for only in arguments.only or [""]]
+    rows, failed = [row for part, _ in measured for row in part], any(failure for _, failure in measured)
     if not rows:
         print("nothing measured: no row has such a name", file=sys.stderr)
         return 3
