@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from trader_sdk.features.columns import FEATURE_SETS, MEMORY, Column
 from trader_sdk.features.schema import REQUIRED_HISTORY, WINDOW
 
 PAGE: Final = Path("docs/reference/features.md")
+
+RULES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "missing bars": "never invented; formulas count the bars there are; a window that misses one is `WINDOW_GAP`",
+        "halts": "a halted minute is a missing bar like any other",
+        "zero volume": "a valid bar; volume ratios take their lowest value, volume-weighted columns ignore it; live "
+        "does not decide on it (`BAD_BAR`)",
+        "splits": "bars come adjusted, as `adjustment` in the schema says; after a split the history is read anew",
+        "early closes": "the session ends early: progress is measured against a regular session, range and volume are "
+        "its own",
+        "daylight saving": "local time of New York by the time zone database; a session's minutes count from its own "
+        "open",
+        "corrected and late bars": "take their place; every row that they reach becomes what it would have been",
+        "a symbol added in mid-session": "starts from its own history, as if it had been there",
+        "no full window": "no observation (`WARMING_UP`)",
+        "daily bars": "intraday columns are 0",
+    }
+)
+"""What happens in each awkward case, in training, backtest and live alike."""
+_RULE_ROWS: Final = "\n".join(f"| {case} | {rule} |" for case, rule in RULES.items())
 
 _INTRODUCTION: Final = f"""# Features
 
@@ -29,14 +51,7 @@ Wilder's averages are cut off at the stated number of bars and scaled so that th
 
 | case | rule |
 |---|---|
-| missing bars | never invented; formulas count the bars there are; a window that misses one is `WINDOW_GAP` |
-| halts | a halted minute is a missing bar like any other |
-| zero volume | a valid bar; volume ratios take their lowest value, volume-weighted columns ignore it |
-| splits | bars come adjusted, as `adjustment` in the schema says; after a split the history is read anew |
-| early closes | the session ends early: progress is measured against a regular session, range and volume are its own |
-| daylight saving | local time of New York by the time zone database; a session's minutes count from its own open |
-| no full window | no observation (`WARMING_UP`) |
-| daily bars | intraday columns are 0 |
+{_RULE_ROWS}
 
 Account columns are not per bar: the sleeve's current value is broadcast along the window.
 """
