@@ -78,7 +78,7 @@ def test_walk_of_a_long_history_is_that_of_the_dense_policy() -> None:
     """Past the length from which the first layer is filtered, block after block, nothing is decided otherwise."""
     spec = MODEL_SPECS["2.7.0"]
     policy = _policy(6, 7, account_weight=1.5)
-    market, prices = _market(seed=12, bars=99 + 16 * 413 + 50)
+    market, prices = _market(seed=12, bars=99 + 24 * 413 + 50)
     track = Track(market, prices, range(99, len(market)))
     costs = cost_model("us_equity@1")
     (alone,) = walk_tracks(policy, spec, [track], costs=costs)

@@ -36,7 +36,7 @@ SHORT, LONG = 1, 10**6
 """How many windows are announced: decides whether blocks are 256 or 512 bars."""
 
 
-@pytest.mark.parametrize("length", [100, 101, 255, 256, 257, 511, 512, 513, 512 + 413, 256 + 157, 512 + 16 * 413 + 7])
+@pytest.mark.parametrize("length", [100, 101, 255, 256, 257, 511, 512, 513, 512 + 413, 256 + 157, 512 + 24 * 413 + 7])
 @pytest.mark.parametrize("n_features", [53, 59])
 @pytest.mark.parametrize("n_windows", [SHORT, LONG])
 def test_filter_equals_the_windows_at_every_border(
@@ -119,7 +119,7 @@ def test_near_ties_hold_what_is_close_and_what_is_no_number() -> None:
     assert near_ties(rows).tolist() == [True, False, True, False, True]
 
 
-@pytest.mark.parametrize("n", [1, 15, 16, 17, 40])
+@pytest.mark.parametrize("n", [1, 23, 24, 25, 60])
 @pytest.mark.parametrize("length", [100, 200, 256])
 def test_segments_of_many_symbols_are_their_own_histories(lab: type[Lab], n: int, length: int) -> None:
     """Symbols side by side in one batch: each segment's sums are those of its history alone."""
@@ -134,10 +134,10 @@ def test_segments_of_many_symbols_are_their_own_histories(lab: type[Lab], n: int
 def test_blocks_cover_a_history_once_and_in_order(lab: type[Lab]) -> None:
     """What is yielded block by block is the whole, whatever its length."""
     policy = lab.seeded_policy(53)
-    market, _ = _history(99 + 2 * 16 * 413 + 5, 0)
+    market, _ = _history(99 + 2 * 24 * 413 + 5, 0)
     seen = 0
     for first, sums in HistoryEngine(policy, len(market)).blocks(market):
         assert first == seen
-        assert len(sums) <= 16 * 413
+        assert len(sums) <= 24 * 413
         seen += len(sums)
     assert seen == len(market) - 99

@@ -18,7 +18,7 @@ from trader_sdk.engine.dense import DensePolicy, Floats
 
 Spectrum = NDArray[np.complex64]
 
-BLOCKS_AT_ONCE: Final = 16
+BLOCKS_AT_ONCE: Final = 24
 """Blocks multiplied by one reading of the spectrum."""
 _SHORT, _LONG = 256, 512
 """Bars that are transformed at once: a short block's spectrum is made in half the time, a long one's serves faster."""
@@ -36,7 +36,7 @@ class OverlapSave:
     """A policy's first layer as a filter. Not safe to share between threads.
 
     Memory, whatever the length of a history: the spectrum, 257 x 53 complex numbers a hidden unit, five times the
-    weights, and 66 kB a hidden unit to work in; 90 MB at 512 units, half of it for short histories. Keep it for one
+    weights, and 100 kB a hidden unit to work in; 110 MB at 512 units, half of it for short histories. Keep it for one
     piece of work and let it go.
 
     Args:
