@@ -80,6 +80,11 @@ class PlayedVenue:
     Args:
         exchange: Running.
         pace_seconds: Real seconds that a bar takes beside the trader's own.
+
+    Attributes:
+        broker: The port to it.
+        address: Of its HTTP surfaces.
+        headers: The keys.
     """
 
     def __init__(self, exchange: LocalExchange, pace_seconds: float = 0.0) -> None:
@@ -87,8 +92,8 @@ class PlayedVenue:
         credentials = Credentials.of(exchange.key, exchange.secret)
         endpoint = local_endpoint(exchange, feed_label="simulated", data_kind=DataKind.SIMULATED)
         self.broker = PlayedBroker(endpoint, credentials, timeouts=BOUNDS, retry=_RETRY)
-        self._exchange = exchange
-        self._headers = {"APCA-API-KEY-ID": exchange.key, "APCA-API-SECRET-KEY": exchange.secret}
+        self.address = exchange.rest_url
+        self.headers = {"APCA-API-KEY-ID": exchange.key, "APCA-API-SECRET-KEY": exchange.secret}
         self._control = LocalControl(exchange.control_url, credentials)
         self._state = self._control.state()
         self._moving: asyncio.Future[None] | None = None
@@ -130,7 +135,7 @@ class PlayedVenue:
 
     def struck(self) -> dict[str, Any]:
         """Return what the plan did: strikes, writes, counts of requests."""
-        reply = requests.get(f"{self._exchange.rest_url}/_fault", headers=self._headers, timeout=10)
+        reply = requests.get(f"{self.address}/_fault", headers=self.headers, timeout=10)
         return dict(reply.json())
 
     def close(self) -> None:
