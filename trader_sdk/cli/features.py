@@ -38,12 +38,13 @@ def check(
 ) -> int:
     """Check a provider on bars: stable hash, finite, history equals streaming, no look-ahead, finite memory."""
     from trader_sdk.data import load_bars
-    from trader_sdk.features import check_provider
+    from trader_sdk.features import DEFAULT_PROVIDER, check_provider
 
     bars = load_bars(data, symbol, timeframe)
     make = _factory(features, bars, model_version)
     needed = max(_BARS_CHECKED, make().required_history + _BARS_CHECKED // 2)
-    report = check_provider(make, bars.slice(0, needed))
+    own = features == DEFAULT_PROVIDER
+    report = check_provider(make, bars.slice(0, needed), target=None if own else features)
     out = Output(json_lines=bool(json), json_file=json_file)
     rows = [(check.name, "ok" if check.passed else "FAILED", check.evidence) for check in report.checks]
     out.table("provider_checks", f"{features} on {symbol} {timeframe}", ("check", "result", "evidence"), rows)

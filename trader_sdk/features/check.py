@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -20,6 +23,7 @@ Rows = NDArray[np.float32]
 STARTING_POINTS: Final = 20
 TOLERANCE: Final = 1e-6
 _PUSHES_AFTER_READY: Final = 3
+_PROCESS_SECONDS: Final = 120
 _CUTS: Final = 5
 _PARITY: Final = "history equals streaming"
 _AHEAD: Final = "no look-ahead"
@@ -48,13 +52,17 @@ class ProviderReport:
         return all(check.passed for check in self.checks)
 
 
-def check_provider(make: Callable[[], FeatureProvider], bars: Bars, *, starts: int = STARTING_POINTS) -> ProviderReport:
+def check_provider(
+    make: Callable[[], FeatureProvider], bars: Bars, *, starts: int = STARTING_POINTS, target: str | None = None
+) -> ProviderReport:
     """Put a provider through the checks of its protocol.
 
     Args:
         make: Makes a fresh provider.
         bars: At least ``required_history + starts + 100`` bars of its timeframe.
         starts: From how many bars to begin streaming.
+        target: ``package.module:Provider``, where it can be imported: a process of its own then makes one too, since a
+            hash may be stable in one process and another in the next.
 
     Returns:
         A report: stable hash, shape, finite, history equals streaming, no look-ahead, finite memory.
@@ -68,7 +76,7 @@ def check_provider(make: Callable[[], FeatureProvider], bars: Bars, *, starts: i
         raise DataError("BARS", "too few bars for the checks", where=bars.symbol, expected=need, found=len(bars))
     rows = provider.history(bars)
     checks = (
-        _stable_hash(provider, make()),
+        _stable_hash(provider, make(), target),
         _shape(provider, bars, rows),
         _finite(rows),
         _streaming(make, bars, rows, starts),
@@ -83,10 +91,28 @@ def _finite(rows: Rows) -> ProviderCheck:
     return ProviderCheck("finite", wrong == 0, f"{wrong} of {rows.size} values are not finite")
 
 
-def _stable_hash(first: FeatureProvider, second: FeatureProvider) -> ProviderCheck:
+def _stable_hash(first: FeatureProvider, second: FeatureProvider, target: str | None) -> ProviderCheck:
     read_again = schema_from(first.schema.document())
     hashes = {first.schema.sha256, second.schema.sha256, read_again.sha256}
+    if target is not None:
+        hashes.add(_hash_elsewhere(target))
     return ProviderCheck("stable hash", len(hashes) == 1, ", ".join(sorted(hashes)))
+
+
+def _hash_elsewhere(target: str) -> str:
+    """Return the schema's hash in a new process, or what kept it from saying one."""
+    code = "import sys; from trader_sdk.features import load_provider as load; print(load(sys.argv[1])().schema.sha256)"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": "1"}
+    # S603: the interpreter that runs this, and a provider that this process has just run.
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", code, target],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=_PROCESS_SECONDS,
+        check=False,
+    )
+    return done.stdout.strip() if done.returncode == 0 else f"none in another process: {done.stderr.strip()[-200:]}"
 
 
 def _shape(provider: FeatureProvider, bars: Bars, rows: Rows) -> ProviderCheck:
