@@ -83,7 +83,7 @@ def test_problem_that_decided_comes_first() -> None:
 
 
 def test_error_without_findings_becomes_one() -> None:
-    """Message and what was found survive in every rendering."""
+    """What was found survives in every rendering; where nothing was, the message does."""
     (finding,) = findings_of(CheckpointError("E103", "other bytes", where="a.pt", expected="x", found="y"))
     assert (finding.where, finding.expected, finding.actual) == ("a.pt", "x", "y")
 
