@@ -256,3 +256,20 @@ def test_reconcile_comes_to_rest_whatever_books_and_venue_say(
         state, venue = applied(actions, state, venue)
     assert reconcile(venue, state) == ()
     assert state.sleeves["AAPL"].qty + state.external.get("AAPL", Decimal(0)) == found
+
+
+@pytest.mark.parametrize(("sends", "action"), [(0, Resend), (1, Resend), (2, Abandon), (3, Abandon)])
+def test_order_is_sent_twice_at_most_when_the_venue_loses_it(sends: int, action: type[Action]) -> None:
+    """A venue that lost an order twice does not get it a third time, however fresh it is."""
+    order = intent()
+    known = books((order, OrderState(OrderStatus.UNKNOWN)), sends={order.client_order_id: sends})
+    found = reconcile(snapshot(not_found={order.client_order_id: LOOKED}), known)
+    assert found == (action(order.client_order_id),)
+
+
+def test_order_that_was_certainly_not_sent_is_in_no_doubt() -> None:
+    """An order that waits for the venue's own pause is neither looked up nor sent by reconciliation."""
+    order = intent()
+    waiting = books((order, OrderState(OrderStatus.INTENT)), unsent=frozenset({order.client_order_id}))
+    assert reconcile(snapshot(), waiting) == ()
+    assert reconcile(snapshot(), replace(waiting, unsent=frozenset())) == (LookUp(order.client_order_id),)
