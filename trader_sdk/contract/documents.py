@@ -434,7 +434,7 @@ class JournalEvent(StrEnum):
     RUN_FINISHED = "run_finished"
 
 
-def parse_document(model: type[D], data: bytes | str | dict[str, Any], *, where: str) -> D:
+def parse_document(model: type[D], data: bytes | str | JsonValue, *, where: str) -> D:
     """Return a validated document.
 
     Args:
@@ -445,7 +445,7 @@ def parse_document(model: type[D], data: bytes | str | dict[str, Any], *, where:
     Raises:
         ArchiveError: E609 with every fault of the document.
     """
-    plain = data if isinstance(data, dict) else read_json_strict(data, where=where)
+    plain = read_json_strict(data, where=where) if isinstance(data, bytes | str) else data
     try:
         return model.model_validate(plain)
     except ValidationError as error:
