@@ -295,7 +295,7 @@ class _NoTableError(RefusedError):
 def shown_url(url: sa.URL) -> str:
     """Return a URL without what only its owner should see."""
     query = {name: value for name, value in url.query.items() if name in ("host", "port", "dbname", "options")}
-    shown = url.set(drivername="postgresql", password=None, query=query)
+    shown = sa.URL.create("postgresql", url.username, None, url.host, url.port, url.database, query)
     return shown.render_as_string(hide_password=True)
 
 
