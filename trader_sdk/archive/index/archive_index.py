@@ -77,7 +77,7 @@ class ArchiveIndex:
         if not self.database.exists:
             return None
         try:
-            with self.database.typed_errors(), self.database.connected() as connection:
+            with self.database.connected() as connection:
                 session = self.database.session_of(connection)
                 row = session.one(sql.READ_HEAD) if revision_of(session) == REVISION else None
         except ArchiveError as error:
@@ -95,20 +95,20 @@ class ArchiveIndex:
         Raises:
             ArchiveError: E606 where the chain does not hold, E604 for the index of a newer release, E605 where another
                 process holds it, E610 where a server does not answer.
-            StorageError: The disk or the server refuses.
+            StorageError: The disk refuses.
         """
         try:
             self._upgrade()
             return self._follow(chain)
         except ArchiveError as error:
-            if error.code != "E604" or self.database.file is None or error.evidence.get("newer"):
+            if error.code != "E604" or error.evidence.get("newer"):
                 raise
-            return self._rebuilt(chain, error.message)
+            return self._rebuilt(chain, error.message, anew=True)
 
     def _follow(self, chain: AuditChain) -> Followed:
         head = self.head()
         if head is None or head.seq == 0:
-            return self._rebuilt(chain, "there was none")
+            return Followed(Step.REBUILT, self.fill(chain.read().records), "there was none")
         if head == chain.head():
             return Followed(Step.CURRENT, head)
         try:
@@ -128,16 +128,19 @@ class ArchiveIndex:
         return Followed(Step.CAUGHT_UP, head)
 
     def rebuild(self, chain: AuditChain) -> ChainHead:
-        """Replace everything by what the chain says.
+        """Replace everything by what the chain says, whatever lies there.
 
         Raises:
             ArchiveError: E606 where the chain does not hold; the index is as it was.
         """
-        records = chain.read().records
-        return self.fill(records)
+        return self.fill(chain.read().records, anew=True)
 
-    def fill(self, records: Iterable[AuditRecord]) -> ChainHead:
-        """Replace everything by what verified records say, from the first one on.
+    def fill(self, records: Iterable[AuditRecord], *, anew: bool = False) -> ChainHead:
+        """Replace all rows by what verified records say, from the first one on.
+
+        Args:
+            records: All of a chain.
+            anew: Make the tables again too.
 
         Raises:
             ArchiveError: E606 where they name something twice; the index is as it was.
@@ -145,7 +148,9 @@ class ArchiveIndex:
         filling = Filling()
         for record in records:
             filling.take(record)
-        self._replace_unusable()
+        if anew:
+            self.database.clear()
+        self._upgrade()
         with self.database.writing() as session:
             filling.write(session)
         return filling.head
@@ -179,7 +184,7 @@ class ArchiveIndex:
 
     def dump(self) -> dict[str, list[tuple[Any, ...]]]:
         """Return every row of every table, in the order of their keys: what two equal indexes share."""
-        with self.database.typed_errors(), self.database.connected() as connection:
+        with self.database.connected() as connection:
             session = self.database.session_of(connection)
             return {name: [tuple(row) for row in session.every(rows)] for name, rows in sql.DUMP.items()}
 
@@ -198,22 +203,12 @@ class ArchiveIndex:
             f"{self.where} and run the command again.",
         )
 
-    def _rebuilt(self, chain: AuditChain, why: str) -> Followed:
-        head = self.fill(chain.read().records)
-        if head.seq:
-            _log.info("index_rebuilt", where=self.where, why=why, records=head.seq)
+    def _rebuilt(self, chain: AuditChain, why: str, *, anew: bool = False) -> Followed:
+        head = self.fill(chain.read().records, anew=anew)
+        _log.warning("index_rebuilt", where=self.where, why=why, records=head.seq)
         return Followed(Step.REBUILT, head, why)
 
-    def _replace_unusable(self) -> None:
-        try:
-            self._upgrade()
-        except ArchiveError as error:
-            if error.code != "E604" or self.database.file is None:
-                raise
-            self.database.remove()
-            self._upgrade()
-
     def _upgrade(self) -> None:
-        with self.database.typed_errors(), self.database.connected() as connection:
+        with self.database.connected() as connection:
             if revision_of(self.database.session_of(connection)) != REVISION:
                 upgrade(connection, where=self.where)

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, cast
 
 import sqlalchemy as sa
 
+from trader_sdk.archive.index.schema import METADATA
 from trader_sdk.archive.index.statements import Driver, Session
 from trader_sdk.archive.store.faults import RefusedError, UnreachableError, brief
 from trader_sdk.archive.store.postgres import shown_url
@@ -61,8 +62,7 @@ class Database:
         self.where = str(self.file) if self.file else shown_url(url)
         self._secrets = (url.password or "", os.environ.get("PGPASSWORD", ""))
         self._engine = _sqlite_engine(url, busy_seconds) if self.file else _postgresql_engine(url)
-        self._writer: _Open | None = None
-        # A pool's bookkeeping would cost more than a question.
+        # SQLAlchemy's own pool would cost more than a question does.
         self._spare: list[_Open] = []
 
     @property
@@ -75,54 +75,73 @@ class Database:
         """Give a session inside a transaction that ends with the block; one writer at a time.
 
         Raises:
-            ArchiveError: E604 for a damaged index, E605 where another process holds it.
-            StorageError: The disk or the server refuses.
+            ArchiveError: E604 for a damaged index, E605 where another process holds it, E610 where a server does not
+                answer.
+            StorageError: The disk refuses.
         """
-        with self.typed_errors():
-            writer = self._writer = self._writer or self._open()
-            session = writer.session
-            try:
-                session.driver.execute(_BEGIN_WRITING[session.dialect_name])
-                yield session
-                session.driver.commit()
-            except BaseException:
-                self._drop_writer()
-                raise
-
-    def _drop_writer(self) -> None:
-        """Close the connection that writes; what it had not committed is taken back."""
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.connection.close()
+        with self.typed_errors(), self._using() as one:
+            one.session.driver.execute(_BEGIN_WRITING[one.session.dialect_name])
+            yield one.session
+            one.session.driver.commit()
 
     def reading(self) -> tuple[Session, Callable[[], None]]:
         """Return a session that sees one moment, and what ends it."""
         with self.typed_errors():
-            try:
-                open_one = self._spare.pop()
-            except IndexError:
-                open_one = self._open()
-            open_one.session.driver.execute(_BEGIN_READING[open_one.session.dialect_name])
-        return open_one.session, partial(self._end_reading, open_one)
+            one = self._take()
+            one.session.driver.execute(_BEGIN_READING[one.session.dialect_name])
+        return one.session, partial(self._end_reading, one)
 
-    def _end_reading(self, open_one: _Open) -> None:
+    def _end_reading(self, one: _Open) -> None:
         with self.typed_errors():
-            open_one.session.driver.rollback()
-        self._spare.append(open_one)
+            self._give_back(one)
 
-    def _open(self) -> _Open:
-        connection = self._engine.connect()
-        return _Open(connection, self.session_of(connection))
+    @contextlib.contextmanager
+    def connected(self) -> Iterator[sa.Connection]:
+        """Give a connection of SQLAlchemy."""
+        with self.typed_errors(), self._using() as one:
+            yield one.connection
 
     def session_of(self, connection: sa.Connection) -> Session:
         """Return a session on a connection, in whatever transaction that is."""
         return Session(cast(Driver, connection.connection.driver_connection), connection.dialect)
 
     @contextlib.contextmanager
-    def connected(self) -> Iterator[sa.Connection]:
-        """Give a connection of SQLAlchemy."""
-        with self._engine.connect() as connection:
-            yield connection
+    def _using(self) -> Iterator[_Open]:
+        one = self._take()
+        try:
+            yield one
+        except BaseException:
+            # Whatever it had begun is taken back, and nobody uses a connection that may be broken.
+            one.connection.invalidate()
+            one.connection.close()
+            raise
+        self._give_back(one)
+
+    def _take(self) -> _Open:
+        with contextlib.suppress(IndexError):
+            while True:
+                one = self._spare.pop()
+                if self._answers(one):
+                    return one
+                one.connection.invalidate()
+        connection = self._engine.connect()
+        return _Open(connection, self.session_of(connection))
+
+    def _answers(self, one: _Open) -> bool:
+        if self.file is not None:
+            return True
+        try:
+            one.session.driver.execute("SELECT 1")
+            one.session.driver.rollback()
+        except self._engine.dialect.loaded_dbapi.Error:
+            return False
+        return True
+
+    def _give_back(self, one: _Open) -> None:
+        if one.connection.in_transaction():
+            one.connection.rollback()
+        one.session.driver.rollback()
+        self._spare.append(one)
 
     @contextlib.contextmanager
     def typed_errors(self) -> Iterator[None]:
@@ -135,6 +154,8 @@ class Database:
             raise self._typed(error) from error
 
     def _typed(self, error: BaseException) -> SdkError:
+        if isinstance(error, self._engine.dialect.loaded_dbapi.IntegrityError):
+            return ArchiveError("E606", "the audit chain names something twice", where=self.where, found=error)
         if self.file is None:
             return _postgresql_error(error, self.where, self._secrets)
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
@@ -144,14 +165,17 @@ class Database:
             return StorageError("STORAGE", "the index cannot be written", where=self.where, found=error)
         return ArchiveError("E604", "the index cannot be used", where=self.where, found=error)
 
-    def remove(self) -> None:
-        """Remove a SQLite file with what SQLite keeps beside it.
+    def clear(self) -> None:
+        """Remove the index whole: a SQLite file with what SQLite keeps beside it, a server's tables.
 
         Raises:
             StorageError: The disk refuses.
         """
         self.close()
         if self.file is None:
+            with self.connected() as connection, connection.begin():
+                METADATA.drop_all(connection)
+                connection.execute(sa.text("DROP TABLE IF EXISTS alembic_version"))
             return
         try:
             for suffix in _SIDE_FILES:
@@ -161,7 +185,6 @@ class Database:
 
     def close(self) -> None:
         """Close what is connected."""
-        self._drop_writer()
         while self._spare:
             self._spare.pop().connection.close()
         self._engine.dispose()
@@ -173,7 +196,7 @@ def _is_url(location: Path | str) -> bool:
 
 def _sqlite_engine(url: sa.URL, busy_seconds: float) -> sa.Engine:
     arguments = {"timeout": busy_seconds, "check_same_thread": False, "isolation_level": None}
-    engine = sa.create_engine(url, connect_args=arguments)
+    engine = sa.create_engine(url, connect_args=arguments, poolclass=sa.NullPool)
     sa.event.listen(engine, "connect", _use_wal)
     # The driver begins no transaction by itself, so that it cannot end one before a table is made.
     sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
@@ -182,7 +205,7 @@ def _sqlite_engine(url: sa.URL, busy_seconds: float) -> sa.Engine:
 
 def _postgresql_engine(url: sa.URL) -> sa.Engine:
     arguments = {"connect_timeout": _CONNECT_SECONDS}
-    return sa.create_engine(url.set(drivername="postgresql+psycopg"), connect_args=arguments)
+    return sa.create_engine(url.set(drivername="postgresql+psycopg"), connect_args=arguments, poolclass=sa.NullPool)
 
 
 def _use_wal(connection: Any, _record: object) -> None:

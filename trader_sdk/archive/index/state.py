@@ -197,7 +197,7 @@ class IndexedState:
         return slot if slot.champion else None
 
     def _slots(self) -> Iterator[tuple[SlotKey, SlotState]]:
-        for key in map(_key, self._session.every(sql.MOVED_SLOTS)):
+        for key in dict.fromkeys(map(_key, self._session.every(sql.MOVED_SLOTS))):
             yield key, self.slot(key)
 
 

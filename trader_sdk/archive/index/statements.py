@@ -157,11 +157,7 @@ MOVES_OF_SLOT: Final = (
     .order_by(MOVES.c.audit_seq.desc(), MOVES.c.place.desc())
 )
 LAST_MOVES: Final = _limited(MOVES_OF_SLOT)
-MOVED_SLOTS: Final = (
-    sa.select(MOVES.c.symbol, MOVES.c.timeframe)
-    .group_by(MOVES.c.symbol, MOVES.c.timeframe)
-    .order_by(sa.func.min(MOVES.c.audit_seq), sa.func.min(MOVES.c.place))
-)
+MOVED_SLOTS: Final = sa.select(MOVES.c.symbol, MOVES.c.timeframe).order_by(MOVES.c.audit_seq, MOVES.c.place)
 
 INSERT_CHALLENGER: Final = sa.insert(CHALLENGERS)
 
