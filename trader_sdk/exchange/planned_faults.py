@@ -79,8 +79,6 @@ class PlannedFaults:
                 for act in fault.acts:
                     self._interfere(act.command())
 
-    # --- requests
-
     async def http(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or spoil it as the first fault says that strikes it."""
         method, path = scope["method"], scope["path"]
@@ -159,8 +157,6 @@ class PlannedFaults:
             reply.body = json.dumps(spoil.skewed(json.loads(reply.body or b"{}"), fault.seconds)).encode()
         return reply
 
-    # --- streams
-
     def welcome(self, name: StreamName) -> Welcome:
         """Return what a connection meets; a new one hears again what was mute."""
         self._connects[name] += 1
@@ -222,8 +218,6 @@ class PlannedFaults:
                 return (CloseSocket(fault.code),)
             case _:
                 return (message,)
-
-    # --- the record
 
     def _note(self, index: int, fault: Fault, what: Mapping[str, Any]) -> None:
         effect = getattr(fault, "effect", None)

@@ -74,6 +74,7 @@ class OrderDesk:
         self._kept_back: set[str] = set()
         self._unsent: set[str] = set()
         self._cancels: dict[str, datetime] = {}
+        self._of_resends = Sent()
         self.recheck: Recheck | None = None
 
     def commit(self, drafts: Sequence[Draft]) -> None:
@@ -123,8 +124,8 @@ class OrderDesk:
         return self._hold_until is not None and now < self._hold_until
 
     async def send_due(self, now: datetime) -> Sent:
-        """Send what is due, and return what must follow from it."""
-        sent = Sent()
+        """Send what is due, and return what must follow from it, and from what was sent again meanwhile."""
+        sent, self._of_resends = self._of_resends, Sent()
         sightings: list[Sighting] = []
         for record in self.due(now):
             if not self.is_holding(now):
@@ -132,12 +133,11 @@ class OrderDesk:
         self.commit(booking(self._journal.ledger, sightings))
         return sent
 
-    async def resend(self, client_order_id: str, now: datetime) -> Sent:
+    async def resend(self, client_order_id: str, now: datetime) -> None:
         """Send an order again under its own id, after the venue said twice that it never had it."""
-        sent = Sent()
         record = self._journal.ledger.orders[client_order_id]
-        self.commit(booking(self._journal.ledger, await self._send(record.intent, now, sent)))
-        return sent
+        self.commit(booking(self._journal.ledger, await self._send(record.intent, now, self._of_resends)))
+        self._of_resends.in_doubt = False  # the reconciliation that asked for this goes on
 
     async def _send(self, intent: OrderIntent, now: datetime, sent: Sent) -> list[Sighting]:
         """Send one order and return what is known of it; an order that is too old is buried instead."""

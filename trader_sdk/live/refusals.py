@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -142,19 +143,22 @@ class Refusals:
     def trip(self, now: datetime) -> None:
         """Let a symbol only reduce once too many of its orders were refused within a short time."""
         ledger = self._journal.ledger
-        drafts = []
-        for symbol in self._lines:
-            recent = [record for record in ledger.orders.values() if _was_refused(record, symbol, now)]
-            if len(recent) >= MOST_REFUSALS and symbol not in ledger.tripped_at:
-                cause = f"{len(recent)} orders refused within {REFUSALS_WITHIN.total_seconds() / 60:.0f} minutes"
-                drafts.append(
-                    Draft(JournalEvent.LIMIT_CHANGED, now, {"limit": "rejects", "symbol": symbol, "cause": cause})
-                )
+        recent = Counter(r.intent.symbol for r in ledger.orders.values() if _was_refused(r, now))
+        within = f"within {REFUSALS_WITHIN.total_seconds() / 60:.0f} minutes"
+        drafts = [
+            Draft(
+                JournalEvent.LIMIT_CHANGED,
+                now,
+                {"limit": "rejects", "symbol": symbol, "cause": f"{count} orders refused {within}"},
+            )
+            for symbol, count in recent.items()
+            if count >= MOST_REFUSALS and symbol not in ledger.tripped_at
+        ]
         self._desk.commit(drafts)
 
 
-def _was_refused(record: OrderRecord, symbol: str, now: datetime) -> bool:
-    is_refused = record.intent.symbol == symbol and record.state.status is OrderStatus.REFUSED
+def _was_refused(record: OrderRecord, now: datetime) -> bool:
+    is_refused = record.state.status is OrderStatus.REFUSED
     return is_refused and record.sent_at is not None and now - record.sent_at <= REFUSALS_WITHIN
 
 
