@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from trader_sdk.contract.documents import Who
+from trader_sdk.contract.documents import AuditRecord, Who
 from trader_sdk.contract.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from trader_sdk.archive.index.archive_index import ArchiveIndex
     from trader_sdk.archive.location import Place
+    from trader_sdk.archive.store.chain import ChainHead
     from trader_sdk.archive.store.port import Store
 
 CONFIG_FILE: Final = "trader.toml"
@@ -40,6 +43,7 @@ class NamedArchive(BaseModel):
         endpoint: URL of an S3-compatible service; Amazon's when omitted.
         region: Its region.
         offline_hours: How long this host's copy may stand in for an archive that does not answer; 0: never.
+        second_person: Whether nobody may lift or promote what they archived themselves.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -49,6 +53,7 @@ class NamedArchive(BaseModel):
     endpoint: str | None = None
     region: str | None = None
     offline_hours: Annotated[float, Field(ge=0, le=_MAX_OFFLINE_HOURS, allow_inf_nan=False)] = 0.0
+    second_person: bool = False
 
 
 def named_place(archive: str) -> Place | None:
@@ -86,6 +91,18 @@ def named_archives(environment: Mapping[str, str] = os.environ) -> dict[str, Nam
     return {name: _validated(name, settings, path) for name, settings in tables.items()}
 
 
+def asks_for_second_person(archive: object) -> bool:
+    """Return whether an archive's table in ``trader.toml`` asks for a second person.
+
+    Raises:
+        ConfigError: ``trader.toml`` cannot be read.
+    """
+    if not isinstance(archive, str | Path) or _NAME.fullmatch(str(archive)) is None:
+        return False
+    named = named_archives().get(str(archive))
+    return named is not None and named.second_person
+
+
 def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
     """Return where copies of shared archives lie on this host: ``TRADER_ARCHIVE_CACHE``, or the user's cache folder."""
     from platformdirs import user_cache_path
@@ -106,15 +123,19 @@ def _place(named: NamedArchive) -> Place:
     if named.index is not None:
         from trader_sdk.archive.store.postgres import PostgresChain
 
-        url = named.index.get_secret_value()
-        chain = PostgresChain(url)
-        mirror = Mirror(_copy_folder(_origin(store), chain.where))
-
         def index() -> ArchiveIndex:
             from trader_sdk.archive.index.archive_index import ArchiveIndex
 
             return ArchiveIndex(url)
 
+        def along(connection: Connection, record: AuditRecord, head: ChainHead) -> None:
+            kept = index()
+            with kept.database.typed_errors():
+                kept.advance_within(connection, [record], head)
+
+        url = named.index.get_secret_value()
+        chain = PostgresChain(url, along)
+        mirror = Mirror(_copy_folder(_origin(store), chain.where))
         return SharedPlace(store, chain, mirror, lambda: Who(kind="database", name=chain.role), index, offline_for)
     from trader_sdk.archive.store.object_chain import ObjectChain
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
@@ -23,7 +24,7 @@ from trader_sdk.archive.store.chain import (
 )
 from trader_sdk.archive.store.faults import RefusedError, UnreachableError, brief
 from trader_sdk.contract.documents import AuditKind, AuditRecord, Who
-from trader_sdk.contract.errors import ArchiveError, ConfigError, UsageError
+from trader_sdk.contract.errors import ArchiveError, ConfigError, StorageError, UsageError
 
 DATABASE_SCHEMA: Final = 1
 _CONNECT_TIMEOUT_SECONDS: Final = 5
@@ -34,6 +35,8 @@ _UNDEFINED_TABLE: Final = "42P01"
 _LOCK_TIMEOUT: Final = "55P03"
 _NO_ANSWER: Final = ("08", "57P")  # connection lost, shutting down, starting up
 _REFUSED_BY_RULE: Final = "23514"
+
+Along: TypeAlias = Callable[[sa.Connection, AuditRecord, ChainHead], object]
 
 _METADATA: Final = sa.MetaData()
 _AUDIT: Final = sa.Table(
@@ -85,10 +88,13 @@ class PostgresChain:
 
     Args:
         url: ``postgresql://...`` as libpq understands it; the password may come from ``PGPASSWORD`` or ``~/.pgpass``.
+        along: Takes a record into what is derived from the chain, in the transaction that commits it; where it fails,
+            the record is committed all the same.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, along: Along | None = None) -> None:
         self._url = _checked_url(url)
+        self._along = along
 
     @property
     def where(self) -> str:
@@ -160,11 +166,18 @@ class PostgresChain:
                 )
                 if connection.scalar(_insertion(record)) is None:
                     raise HeadMovedError(self.where, head)
+                self._take_along(connection, record, head)
         except UnreachableError as error:
             if record is None or not self._is_committed(record, error):
                 raise
         assert record is not None  # a block that ended without an error has made it
         return record
+
+    def _take_along(self, connection: sa.Connection, record: AuditRecord, head: ChainHead) -> None:
+        if self._along is None:
+            return
+        with contextlib.suppress(ArchiveError, StorageError), self._typed(), connection.begin_nested():
+            self._along(connection, record, head)
 
     def _head_within(self, connection: sa.Connection) -> ChainHead:
         query = sa.select(_AUDIT.c.seq, _AUDIT.c.sha256).order_by(_AUDIT.c.seq.desc()).limit(1)
