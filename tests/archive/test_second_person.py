@@ -50,3 +50,21 @@ def test_one_person_may_decide_alone_unless_told_otherwise(archived: Archive, ma
     """On one laptop there is nobody else."""
     _, second = (archived(seed).assessments[0].version_id for seed in (0, 1))
     assert promote(manager.root, "AAPL", "1Day", second, decider=Decider(who="ann")).champion.version_id == second
+
+
+def test_second_person_is_asked_for_by_the_archives_own_table(
+    archived: Archive, manager: TrainingArchiveManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``second_person = true`` in ``trader.toml`` holds whoever names the archive, from the library too."""
+    first, second = (archived(seed).assessments[0].version_id for seed in (0, 1))
+    config = tmp_path / "trader.toml"
+    config.write_text(f'[archive.desk]\nstore = "{manager.root}"\nsecond_person = true\n')
+    monkeypatch.setenv("TRADER_CONFIG", str(config))
+    with pytest.raises(ArchiveError, match="second person"):
+        promote("desk", "AAPL", "1Day", second, decider=Decider(who="ann"))
+    assert promote("desk", "AAPL", "1Day", second, decider=Decider(who="bob")).previous.version_id == first
+    verdict = archived(2, gate=None).assessments[0]
+    until = verdict.at.replace(year=2126)
+    with pytest.raises(ArchiveError, match="second person"):
+        override("desk", verdict.id, why="mine", until=until, decider=Decider(who="ann"))
+    assert override("desk", verdict.id, why="seen", until=until, decider=Decider(who="bob")).who == "bob"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,12 @@ class Decider:
     def time(self) -> datetime:
         """Return when."""
         return self.at or datetime.now(UTC)
+
+    def as_asked_by(self, archive: object) -> Decider:
+        """Return the same decider, held to a second person where the archive's table in ``trader.toml`` says so."""
+        from trader_sdk.archive.named import asks_for_second_person
+
+        return replace(self, second_person=self.second_person or asks_for_second_person(archive))
 
     def refuse_own(self, place: Place, state: ArchiveState, ref: VerdictRef) -> None:
         """Refuse a verdict of a run that this person archived, where a second person has to decide.
@@ -102,12 +108,13 @@ def promote(
         CompatibilityError: E505 if the version was recalled.
     """
     key, place = SlotKey(symbol, parse_timeframe(timeframe)), locate(archive)
+    asked = decider.as_asked_by(archive)
     seen = expected or _champion_id(ArchiveReader(place).state.slot(key))
 
     def decide(state: ArchiveState) -> dict[str, Any]:
         slot = _unmoved(state, key, seen)
         ref = _deployable_ref(state, key, version, decider.time())
-        decider.refuse_own(place, state, ref)
+        asked.refuse_own(place, state, ref)
         if slot.champion is not None and (version, ref.policy_sha256) == _identity(slot.champion):
             raise LifecycleError("E701", "this version is the champion already", where=str(key), found=version)
         return _pointer_body(key, slot, ref.version_id, ref.policy_sha256, why)
@@ -169,6 +176,7 @@ def override(
         raise UsageError("USAGE", "an override needs a reason", where="why")
     if until <= decider.time():
         raise ArchiveError("E607", "the override would end before it starts", where=verdict_id, found=until.isoformat())
+    asked = decider.as_asked_by(archive)
     place = locate(archive)
     record = Override(
         verdict=verdict_id,
@@ -186,7 +194,7 @@ def override(
         if ref is None or ref.gate_class is not GateClass.REVIEW:
             found = "no such verdict" if ref is None else ref.gate_class.value
             raise ArchiveError("E601", "only a REVIEW verdict can be lifted", where=verdict_id, found=found)
-        decider.refuse_own(place, state, ref)
+        asked.refuse_own(place, state, ref)
         return {"override": record.model_dump(mode="json")}
 
     _commit(place, AuditKind.OVERRIDE, decide, decider)
