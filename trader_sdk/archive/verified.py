@@ -32,19 +32,19 @@ class Verified:
     state: ArchiveState
 
 
-def verified_state(chain: AuditChain, *, copies: Path | None = None, folded_records: int = FOLDED_RECORDS) -> Verified:
+def verified_state(chain: AuditChain, *, copies: Path | None = None, folded_records: int | None = None) -> Verified:
     """Return what a chain says, every record of it verified, now or before by this host.
 
     Args:
         chain: The archive's chain; nothing is written to the archive.
         copies: Folder of this host's own indexes; below the cache folder of archives when omitted.
-        folded_records: Length up to which the chain is read whole.
+        folded_records: Length up to which the chain is read whole; :data:`FOLDED_RECORDS` when omitted.
 
     Raises:
         ArchiveError: E606 where the chain does not hold, or was cut or rewritten since this host last read it.
         StorageError: The chain cannot be read.
     """
-    if chain.head().seq > folded_records:
+    if chain.head().seq > (FOLDED_RECORDS if folded_records is None else folded_records):
         try:
             return _from_copy(chain, copy_of(chain, copies))
         except (ArchiveError, StorageError) as error:

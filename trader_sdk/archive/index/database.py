@@ -92,8 +92,12 @@ class Database:
         return one.session, partial(self._end_reading, one)
 
     def _end_reading(self, one: _Open) -> None:
-        with self.typed_errors():
+        try:
             self._give_back(one)
+        except (sa.exc.SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error):
+            # Nothing was written, and the connection may be closed already where everything ends at once.
+            with contextlib.suppress(sa.exc.SQLAlchemyError):
+                one.connection.invalidate()
 
     @contextlib.contextmanager
     def connected(self) -> Iterator[sa.Connection]:
