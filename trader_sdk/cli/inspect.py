@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trader_sdk.ci.checks import plain, printable
+from trader_sdk.cli.archive_inputs import model_argument
+from trader_sdk.cli.archive_output import DEFAULT_ARCHIVE
 from trader_sdk.cli.output import Output
 from trader_sdk.contract.errors import Finding, SdkError, Severity, exit_code_of
 
@@ -17,7 +19,10 @@ if TYPE_CHECKING:
     from trader_sdk.checkpoint import RawCheckpoint
     from trader_sdk.contract.compatibility import CompatReport, Mode
 
-Files = Annotated[list[Path], typer.Argument(help="Files to look at; nothing in them is run.")]
+Files = Annotated[
+    list[Path], typer.Argument(help="Files, or aliases such as models:/AAPL/1Day@champion; nothing in them is run.")
+]
+Archive = Annotated[str, typer.Option("--archive", help="Archive that an alias is looked up in.")]
 Json = Annotated[int, typer.Option("--json", min=0, max=1, help="1: JSON lines on standard output.")]
 JsonFile = Annotated[Path | None, typer.Option("--json-file", help="Also write the events to this file.")]
 
@@ -26,10 +31,10 @@ _SHOWN_ROWS = 40
 _LINEAGE = "lineage"
 
 
-def inspect(files: Files, json: Json = 0, json_file: JsonFile = None) -> int:
+def inspect(files: Files, archive: Archive = DEFAULT_ARCHIVE, json: Json = 0, json_file: JsonFile = None) -> int:
     """Say what each file is: format, version and how it was found, tensors, metadata, findings."""
     out = Output(json_lines=bool(json), json_file=json_file)
-    errors = [error for file in files for error in _inspect_one(file, out)]
+    errors = [error for file in files for error in _inspect_one(model_argument(file, archive), out)]
     out.close()
     return exit_code_of(errors)
 
