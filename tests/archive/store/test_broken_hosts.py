@@ -24,7 +24,7 @@ from trader_sdk.archive.shared import SharedPlace, object_name
 from trader_sdk.archive.store.postgres import PostgresChain
 from trader_sdk.archive.store.s3 import S3Objects
 from trader_sdk.archive.verify import Kind, verify
-from trader_sdk.contract.errors import ArchiveError, SdkError
+from trader_sdk.contract.errors import ArchiveError, SdkError, StorageError
 
 
 def shared(name: str) -> SharedPlace:
@@ -434,3 +434,25 @@ def test_two_threads_of_a_host_share_its_copy(open_shop: Callable[..., Any]) -> 
     assert len({model.sha256 for model in found}) == 1
     assert len(found) == 4
     assert len(ArchiveReader(shop.name).chain.records) == 3
+
+
+def test_connections_end_with_their_use(open_shop: Callable[..., Any]) -> None:
+    """A server has few to give: twenty loads leave none open."""
+    shop = open_shop("s3+postgres")
+    shop.archive(0)
+    for _ in range(20):
+        load_approved(shop.name, "AAPL")
+    query = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'writer' AND application_name = 'trader-sdk'"
+    assert shop.database.execute(query)[0][0] <= 1
+
+
+def test_copy_that_cannot_be_kept_is_typed(open_shop: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file lies where the cache would: what to do is in the error."""
+    shop = open_shop("s3+postgres")
+    shop.archive(0)
+    blocked = shop.folder / "blocked"
+    blocked.write_text("")
+    monkeypatch.setenv("TRADER_ARCHIVE_CACHE", str(blocked))
+    with pytest.raises(StorageError) as caught:
+        load_approved(shop.name, "AAPL")
+    assert "TRADER_ARCHIVE_CACHE" in str(caught.value.remedy)

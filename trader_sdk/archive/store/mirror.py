@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from trader_sdk.archive.store.durable import replace_derived, storage_errors
 from trader_sdk.archive.store.folder import checked_name
 from trader_sdk.archive.store.lock import writer_lock
 from trader_sdk.contract.canonical import canonical_json, read_json_strict
-from trader_sdk.contract.errors import ArchiveError
+from trader_sdk.contract.errors import ArchiveError, StorageError
 
 SEEN_FILE: Final = "seen.json"
 _LOCK_SECONDS: Final = 30.0
@@ -63,12 +64,11 @@ class Mirror:
         Raises:
             StorageError: The disk refused.
         """
-        with storage_errors(self.root):
+        document = {"schema": 1, "at": at.isoformat(), "seq": chain.head.seq, "sha256": chain.head.sha256}
+        with _copy_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with writer_lock(self.root, _LOCK_SECONDS):
-            self.log.extend(chain.records)
-            document = {"schema": 1, "at": at.isoformat(), "seq": chain.head.seq, "sha256": chain.head.sha256}
-            with storage_errors(self.root / SEEN_FILE):
+            with writer_lock(self.root, _LOCK_SECONDS):
+                self.log.extend(chain.records)
                 replace_derived(self.root / SEEN_FILE, canonical_json(document))
 
     def seen(self) -> Seen | None:
@@ -93,7 +93,7 @@ class Mirror:
             StorageError: The disk refused.
         """
         path = self.root / checked_name(name)
-        with storage_errors(path):
+        with _copy_errors(path):
             if path.is_file() and (sha256 is None or hashlib.sha256(path.read_bytes()).hexdigest() == sha256):
                 return path
             data = fetch()
@@ -107,3 +107,15 @@ class Mirror:
             partial.write_bytes(data)
             partial.replace(path)
         return path
+
+
+@contextlib.contextmanager
+def _copy_errors(where: Path) -> Iterator[None]:
+    try:
+        with storage_errors(where):
+            yield
+    except StorageError as error:
+        error.remedy = (
+            "This host keeps its copy there: free space, or name another folder in TRADER_ARCHIVE_CACHE."
+        )
+        raise

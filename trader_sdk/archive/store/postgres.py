@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -206,7 +207,7 @@ class PostgresChain:
     @cached_property
     def _engine(self) -> sa.Engine:
         try:
-            return sa.create_engine(
+            engine = sa.create_engine(
                 self._url,
                 pool_size=1,
                 max_overflow=8,
@@ -218,6 +219,9 @@ class PostgresChain:
                     "application_name": "trader-sdk",
                 },
             )
+            # A server has few connections to give: the kept one ends with this chain, not when somebody collects it.
+            weakref.finalize(self, engine.dispose)
+            return engine
         except ImportError as error:
             raise ConfigError(
                 "CONFIG",
