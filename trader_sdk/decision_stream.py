@@ -13,6 +13,7 @@ from trader_sdk.decisions import Decision, account_columns, as_float32, decision
 from trader_sdk.engine.dense import DensePolicy, Floats
 from trader_sdk.engine.engines import Engine
 from trader_sdk.engine.stream import Continuation, PolicyStream
+from trader_sdk.engine.ties import is_near_tie
 
 _FLOAT32: Final = np.dtype(np.float32)
 _ROW: Final = (MARKET_FEATURES,)
@@ -29,7 +30,7 @@ class StreamReport:
         engine: The one that decides now.
         reason: Why it is not the streaming one, empty if it is.
         ahead: Decisions for which the older bars were summed ahead.
-        dense: Decisions that multiplied a whole observation.
+        dense: Decisions that multiplied a whole observation: after a rebuilt window, or because two actions were tied.
         rebuilt: Windows that did not continue the one before: the first, and those with missing or revised bars.
     """
 
@@ -122,8 +123,7 @@ class DecisionStream:
                 found=self._stream.held,
             )
         if self._stream.is_summed and _is_plain(account, self._account_shape):
-            self._ahead += 1
-            return decision_from(self._stream.logits(account), self._spec, self._sha256)
+            return self._decide(account)
         columns = account_columns(account, self._policy.n_account, ())
         with np.errstate(over="ignore", invalid="ignore"):
             return self._decide(columns)
@@ -178,12 +178,15 @@ class DecisionStream:
             self._stream.hold(market)
 
     def _decide(self, account: Floats) -> Decision:
-        if not self._stream.is_summed:
-            rows = np.empty(self._shape, dtype=np.float32)
-            rows[:, :MARKET_FEATURES], rows[:, MARKET_FEATURES:] = self._stream.window, account
-            return self._decide_densely(rows)
-        self._ahead += 1
-        return decision_from(self._stream.logits(account), self._spec, self._sha256)
+        if self._stream.is_summed:
+            logits = self._stream.logits(account)
+            decision = decision_from(logits, self._spec, self._sha256)
+            if not is_near_tie(decision.logits, self._stream.tie):
+                self._ahead += 1
+                return decision
+        rows = np.empty(self._shape, dtype=np.float32)
+        rows[:, :MARKET_FEATURES], rows[:, MARKET_FEATURES:] = self._stream.window, account
+        return self._decide_densely(rows)
 
     def _decide_densely(self, rows: Floats) -> Decision:
         self._dense += 1

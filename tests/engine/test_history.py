@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from trader_sdk.contract.metadata import ACTIVATIONS
 from trader_sdk.engine.dense import DensePolicy
 from trader_sdk.engine.engines import Engine
-from trader_sdk.engine.history import WORTH_FILTERING, HistoryEngine, history_logits, near_ties
+from trader_sdk.engine.history import WORTH_FILTERING, HistoryEngine, history_logits
 from trader_sdk.engine.overlap_save import OverlapSave
+from trader_sdk.engine.ties import near_ties
 
 if TYPE_CHECKING:
     from tests.engine.conftest import Lab

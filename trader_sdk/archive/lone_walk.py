@@ -9,8 +9,9 @@ import numpy as np
 from trader_sdk.archive.lone_sleeve import LoneSleeve, columns_buffer
 from trader_sdk.archive.tracks import INITIAL_EQUITY, Desk
 from trader_sdk.engine.dense import DensePolicy
-from trader_sdk.engine.history import HistoryEngine
+from trader_sdk.engine.history import HistoryEngine, history_logits
 from trader_sdk.engine.tail import Tail
+from trader_sdk.engine.ties import dense_logits, is_near_tie
 
 
 def walk_alone(policy: DensePolicy, engine: HistoryEngine, desk: Desk) -> None:
@@ -51,16 +52,20 @@ def _actions_alone(
 ) -> Iterator[int]:
     """Yield the action of each bar but the last; the sleeve is read when the next is asked for."""
     (track,), n_account = desk.tracks, desk.spec.n_account
-    rows = track.market[track.window.start - desk.spec.window + 1 : track.window.stop - 1]
-    bias = policy.packed.bias
+    window = desk.spec.window
+    rows = track.market[track.window.start - window + 1 : track.window.stop - 1]
     if n_account == 0:
-        for _, sums in engine.blocks(rows):
-            yield from policy.logits_from_sums(sums, np.zeros((len(sums), 0), np.float32)).argmax(axis=1).tolist()
+        yield from history_logits(policy, rows, np.zeros((desk.length - 1, 0), np.float32))[0].argmax(axis=1).tolist()
         return
-    tail = Tail(policy)
+    tail, bias = Tail(policy), policy.packed.bias
     account = columns_buffer(tail.account)
     for first, sums in engine.blocks(rows):
         sums += bias
-        for bar, each in enumerate(sums, first):
+        ties = engine.ties(rows[first : first + len(sums) + window - 1]).tolist()
+        for bar, (each, tie) in enumerate(zip(sums, ties, strict=True), first):
             sleeve.write_columns(closes[bar], account, n_account)
-            yield tail.action(each)
+            logits = tail.logits(each)
+            if is_near_tie(logits, tie):
+                yield int(dense_logits(policy, rows[bar : bar + window][None], tail.account[None])[0].argmax())
+            else:
+                yield logits.index(max(logits))

@@ -27,6 +27,7 @@ from trader_sdk.contract.sleeve import Fills, SleeveArray
 from trader_sdk.contract.spec import ModelSpec
 from trader_sdk.engine.dense import DensePolicy
 from trader_sdk.engine.history import HistoryEngine, SplitPolicy
+from trader_sdk.engine.ties import dense_logits, near_ties
 
 __all__ = ["NO_DECISION", "ActionTable", "Prices", "Track", "Walk", "fill_decisions", "walk_tracks", "walk_windows"]
 
@@ -152,10 +153,14 @@ def _walk_together(engine: HistoryEngine, desk: Desk) -> None:
     spec, costs, recorder = desk.spec, desk.costs, desk.recorder
     table, (opens, closes) = ActionTable.of(spec), desk.prices()
     sleeves = SleeveArray.start(np.full(len(desk.tracks), INITIAL_EQUITY))
-    for bar, sums in _sums_by_bar(engine, desk):
+    for bar, sums, ties in _sums_by_bar(engine, desk):
         close, next_open, next_close = closes[bar], opens[bar + 1], closes[bar + 1]
         account = sleeves.columns(close, spec.n_account)
-        actions = engine.policy.logits_from_sums(sums, account).argmax(axis=1)
+        logits = engine.policy.logits_from_sums(sums, account)
+        actions = logits.argmax(axis=1)
+        if isinstance(engine.policy, DensePolicy):
+            for column in np.flatnonzero(near_ties(logits, ties)).tolist():
+                actions[column] = _decided_densely(engine.policy, desk.tracks[column], bar, account[column])
         before = sleeves.equity(next_open)
         fills = fill_decisions(
             sleeves, actions, table, close=close, next_open=next_open, costs=costs, limits=desk.limits
@@ -168,11 +173,18 @@ def _walk_together(engine: HistoryEngine, desk: Desk) -> None:
     recorder.close_out(sleeves.fill(-sleeves.shares, closes[-1], costs), sleeves.cash)
 
 
-def _sums_by_bar(engine: HistoryEngine, desk: Desk) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Yield each bar but the last with the sums of all tracks, (tracks, hidden)."""
+def _decided_densely(policy: DensePolicy, track: Track, bar: int, account: NDArray[np.float32]) -> int:
+    stop = track.window.start + bar + 1
+    window = track.market[stop - policy.window : stop]
+    return int(dense_logits(policy, window[None], account[None])[0].argmax())
+
+
+def _sums_by_bar(engine: HistoryEngine, desk: Desk) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.float64]]]:
+    """Yield each bar but the last with the sums of all tracks, (tracks, hidden), and what counts as tied, (tracks,)."""
     before = desk.spec.window - 1
     for first in range(0, desk.length - 1, engine.whole):
         stop = min(first + engine.whole, desk.length - 1)
         segments = [t.market[t.window.start + first - before : t.window.start + stop] for t in desk.tracks]
         sums = engine.segment_sums(np.stack(segments)).transpose(1, 0, 2)
-        yield from zip(range(first, stop), sums, strict=True)
+        ties = np.stack([engine.ties(segment) for segment in segments], axis=1)
+        yield from zip(range(first, stop), sums, ties, strict=True)

@@ -148,6 +148,12 @@ class DensePolicy:
         """Return what remains to be multiplied when a bar closes, laid out for that; a copy of a twentieth."""
         return pack(self.by_bar[:, -1, :MARKET_FEATURES], self.account_weight, self.layers)
 
+    @cached_property
+    def first_norm(self) -> float:
+        """Return the largest norm of a first layer's unit: what rounding of its sums is proportional to."""
+        weight = self.layers[0][0]
+        return float(np.sqrt(np.vecdot(weight, weight).max()))
+
     @property
     def packed_shapes(self) -> tuple[tuple[int, int], ...]:
         """Return the shapes of the packed layers: policies with the same ones and one activation can be stacked."""

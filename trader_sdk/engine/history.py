@@ -8,20 +8,15 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from trader_sdk.contract.spec import MARKET_FEATURES
 from trader_sdk.engine.dense import DensePolicy, Floats
 from trader_sdk.engine.engines import Engine
 from trader_sdk.engine.overlap_save import BLOCKS_AT_ONCE, OverlapSave
 from trader_sdk.engine.tail import BatchTail
+from trader_sdk.engine.ties import NEAR_TIE, dense_logits, near_ties, rounding, window_energy
 
 WORTH_FILTERING: Final = 512
 """Windows from which building the filter's spectrum, as dear as 300 dense windows, pays."""
 _SEGMENT: Final = 413
-NEAR_TIE: Final = 4e-6
-"""Two best logits closer than this, relative to the largest, are computed again densely; twice what is promised.
-
-Where the inputs are so large that rounding may be, its bound takes this one's place.
-"""
 _AT_ONCE: Final = 256
 
 
@@ -55,10 +50,13 @@ class HistoryEngine:
         """Return which engine computes the sums."""
         return Engine.DENSE if self._filter is None else Engine.OVERLAP_SAVE
 
-    @property
-    def tie(self) -> float:
-        """Return how close two best logits, relative to the largest, may be tied; 0 where nothing is filtered."""
-        return 0.0 if self._filter is None else max(NEAR_TIE, self._filter.rounding)
+    def ties(self, market: Floats) -> NDArray[np.float64]:
+        """Return how close two best logits count as tied in each window of (T, 53) whose sums were computed."""
+        least = NEAR_TIE if self._filter is None else max(NEAR_TIE, self._filter.rounding)
+        if not isinstance(self.policy, DensePolicy):
+            return np.zeros(len(market) - self._window + 1)
+        ties: NDArray[np.float64] = np.maximum(least, rounding(self.policy, window_energy(market, self._window)))
+        return ties
 
     @property
     def whole(self) -> int:
@@ -88,8 +86,7 @@ def history_logits(policy: DensePolicy, market: Floats, account: Floats) -> tupl
         account: float32 (T - window + 1, n_account), the account columns of each decision.
 
     Returns:
-        float32 (T - window + 1, n_actions). Where two best logits are nearly tied, those of whole observations: the
-        filter's rounding never decides.
+        float32 (T - window + 1, n_actions). Where two best logits are nearly tied, those of whole observations.
     """
     engine = HistoryEngine(policy, len(account), window=policy.window)
     logits = np.empty((len(account), policy.n_actions), dtype=np.float32)
@@ -98,23 +95,8 @@ def history_logits(policy: DensePolicy, market: Floats, account: Floats) -> tupl
         for first in range(0, len(sums), _AT_ONCE):
             part = slice(start + first, start + min(first + _AT_ONCE, len(sums)))
             logits[part] = tail.logits(sums[first : first + _AT_ONCE], account[part])
-    if engine.engine is not Engine.DENSE:
-        _decide_ties(policy, market, account, logits, engine.tie)
-    return logits, engine.engine
-
-
-def near_ties(logits: Floats, tie: float = NEAR_TIE) -> NDArray[np.bool_]:
-    """Return whether the two best of each row (n, n_actions) are nearly tied, bool (n,); NaN counts as tied."""
-    best = np.sort(logits, axis=1)[:, -2:]
-    apart: NDArray[np.bool_] = best[:, 1] - best[:, 0] >= tie * np.maximum(1.0, np.abs(logits).max(axis=1))
-    return ~apart
-
-
-def _decide_ties(policy: DensePolicy, market: Floats, account: Floats, logits: Floats, tie: float) -> None:
-    tied = np.flatnonzero(near_ties(logits, tie))
+    tied = np.flatnonzero(near_ties(logits, engine.ties(market)))
     for first in range(0, len(tied), _AT_ONCE):
-        windows = tied[first : first + _AT_ONCE]
-        obs = np.empty((len(windows), policy.window, MARKET_FEATURES + policy.n_account), dtype=np.float32)
-        obs[:, :, :MARKET_FEATURES] = market[windows[:, None] + np.arange(policy.window)]
-        obs[:, :, MARKET_FEATURES:] = account[windows][:, None]
-        logits[windows] = policy.logits(obs.reshape(len(windows), -1))
+        some = tied[first : first + _AT_ONCE]
+        logits[some] = dense_logits(policy, market[some[:, None] + np.arange(policy.window)], account[some])
+    return logits, engine.engine

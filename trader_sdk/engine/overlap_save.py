@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from trader_sdk.contract.spec import MARKET_FEATURES
 from trader_sdk.engine.dense import DensePolicy, Floats
+from trader_sdk.engine.ties import rounding
 
 Spectrum = NDArray[np.complex64]
 
@@ -29,7 +30,6 @@ _QUIETEST: Final = 64.0
 """How much more energy a block may hold than its quietest window: rounding is as loud as the block."""
 _HARMLESS: Final = 4e-6
 """Bound of the rounding, by norms, below which no window is too quiet for it."""
-_EPSILON: Final = float(np.finfo(np.float32).eps)
 
 
 class OverlapSave:
@@ -54,7 +54,7 @@ class OverlapSave:
         self.block = _LONG if n_windows >= _LONG_PAYS else _SHORT
         self.whole = self.block - policy.window + 1
         self._hidden0 = len(policy.layers[0][1])
-        self._spectrum, self._largest_norm = _spectrum(policy, self.block)
+        self._spectrum = _spectrum(policy, self.block)
         self.rounding = 0.0
         self._scratch = _Scratch.empty(self.block, BLOCKS_AT_ONCE, self._hidden0)
 
@@ -131,9 +131,9 @@ class OverlapSave:
         is_real = np.arange(in_windows.shape[1]) + window <= lengths[:, None]
         quietest = np.where(is_real, in_windows, np.inf).min(axis=1)
         loudness = total[:, -1]
-        rounding = _EPSILON * self._largest_norm * np.sqrt(loudness)
-        fine = (rounding <= _HARMLESS) | (loudness <= _QUIETEST * quietest)
-        self.rounding = max(self.rounding, float(rounding[fine].max(initial=0.0)))
+        spread = rounding(self._policy, loudness)
+        fine = (spread <= _HARMLESS) | (loudness <= _QUIETEST * quietest)
+        self.rounding = max(self.rounding, float(spread[fine].max(initial=0.0)))
         return [not each for each in fine.tolist()]
 
 
@@ -162,8 +162,8 @@ def _segments(rows: Floats, count: int, block: int, step: int) -> Floats:
     return np.lib.stride_tricks.as_strided(rows, shape, (step * over_rows, over_rows, item), writeable=False)
 
 
-def _spectrum(policy: DensePolicy, block: int) -> tuple[Spectrum, float]:
-    """Return the conjugate spectrum of the market weights, (block / 2 + 1, 53, hidden0), and the largest unit's norm.
+def _spectrum(policy: DensePolicy, block: int) -> Spectrum:
+    """Return the conjugate spectrum of the market weights, (block / 2 + 1, 53, hidden0).
 
     The transform is a product with its matrix: that leaves the result in the order in which it will be read. Even and
     odd bars are kept apart, because a frequency and its mirror image differ in the sign of one of them only.
@@ -172,15 +172,13 @@ def _spectrum(policy: DensePolicy, block: int) -> tuple[Spectrum, float]:
     hidden0, window, _ = by_bar.shape
     angle = 2.0 * np.pi / block * (np.outer(np.arange(quarter + 1), np.arange(window)) % block)
     spectrum = np.empty((block // 2 + 1, MARKET_FEATURES, hidden0), dtype=np.complex64)
-    squares = np.zeros(hidden0)
     for first in range(0, MARKET_FEATURES, _COLUMNS_AT_ONCE):
         columns = slice(first, min(first + _COLUMNS_AT_ONCE, MARKET_FEATURES))
         taps = np.ascontiguousarray(by_bar[:, :, columns].transpose(1, 2, 0))
-        squares += np.square(taps, dtype=np.float64).sum(axis=(0, 1))
         target = spectrum[:, columns]
         _fold(np.cos(angle).astype(np.float32), taps, 1.0, target.real)
         _fold(np.sin(angle).astype(np.float32), taps, -1.0, target.imag)
-    return spectrum, float(squares.max() ** 0.5)
+    return spectrum
 
 
 def _fold(matrix: Floats, taps: Floats, sign: float, out: Floats) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from trader_sdk.contract.spec import MARKET_FEATURES
 from trader_sdk.engine.dense import DensePolicy, Floats
 from trader_sdk.engine.tail import IN_PLACE, BatchLayers
+from trader_sdk.engine.ties import EPSILON, NEAR_TIE, dense_logits, near_ties
 
 Places = NDArray[np.int64]
 _WINDOWS_AT_ONCE: Final = 64
@@ -155,6 +156,8 @@ class StackedStreams:
         self._policies = policies
         self.layers = SharedLayers(policies[0], count) if len(policies) == 1 else OwnLayers(policies)
         self.rings = Rings(count, self.layers.window)
+        self._norms = np.resize([policy.first_norm for policy in policies], count)
+        self._tie, self._next_tie = np.full(count, NEAR_TIE), np.full(count, NEAR_TIE)
         self._ahead = np.zeros_like(self.layers.older)
         self.is_ahead = np.zeros(count, dtype=np.bool_)
         """Whether the next window's older rows of each symbol were summed."""
@@ -186,6 +189,7 @@ class StackedStreams:
         else:
             self.layers.older[at] = self._ahead[at]
         self.is_summed[at] = self.is_ahead[at]
+        self._tie[at] = self._next_tie[at]
         self.is_ahead[at] = False
         self.layers.inputs[at, :MARKET_FEATURES] = rows
         self.rings.push(which, rows)
@@ -202,11 +206,10 @@ class StackedStreams:
         """
         self.layers.inputs[:, MARKET_FEATURES:] = account
         logits = self.layers.logits()
-        for place in np.flatnonzero(self.ready & ~self.is_summed).tolist():
-            rows = self._window(place, self.layers.window)
-            rows[:, MARKET_FEATURES:] = account[place]
+        for place in np.flatnonzero(self.ready & (~self.is_summed | near_ties(logits, self._tie))).tolist():
             policy = self._policies[place % len(self._policies)]  # one of one, or the symbol's own
-            logits[place] = policy.logits(rows.reshape(1, -1))[0]
+            window = self.rings.newest(place, self.layers.window)
+            logits[place] = dense_logits(policy, window[None], account[place][None])[0]
         return logits
 
     def _sum(self, which: Places) -> None:
@@ -215,6 +218,8 @@ class StackedStreams:
             windows = np.stack([self._window(place, self.layers.window - 1) for place in some.tolist()])
             self._ahead[some] = self.layers.sums(some, windows)
             self.is_ahead[some] = np.isfinite(self._ahead[some]).all(axis=1)
+            energy = np.square(windows, dtype=np.float64).sum(axis=(1, 2))
+            self._next_tie[some] = np.maximum(NEAR_TIE, EPSILON * self._norms[some] * np.sqrt(energy))
 
     def _window(self, place: int, count: int) -> Floats:
         # Rows that are not there yet are zeros: the bar that is to come, and the account columns.

@@ -10,6 +10,7 @@ import numpy as np
 from trader_sdk.contract.spec import MARKET_FEATURES
 from trader_sdk.engine.dense import DensePolicy, Floats
 from trader_sdk.engine.tail import SmallLayers
+from trader_sdk.engine.ties import NEAR_TIE, rounding
 
 
 class Continuation(StrEnum):
@@ -34,6 +35,7 @@ class PolicyStream:
 
     Attributes:
         is_summed: Whether :meth:`logits` needs no more than the newest row, the account and the small layers.
+        tie: Distance of two best logits, relative to the largest, below which a whole observation should decide.
     """
 
     def __init__(self, policy: DensePolicy) -> None:
@@ -49,6 +51,7 @@ class PolicyStream:
         self._first, self._now, self._next = _with_sums(packed.first)
         self._is_ahead = self.is_summed = False
         self._layers = SmallLayers(policy)
+        self._policy, self.tie, self._next_tie = policy, NEAR_TIE, NEAR_TIE
 
     @property
     def ready(self) -> bool:
@@ -84,7 +87,7 @@ class PolicyStream:
             self._sum_ahead()
         self._now, self._next = self._next, self._now
         self._now.market[:] = row
-        self.is_summed, self._is_ahead = self._is_ahead, False
+        self.is_summed, self._is_ahead, self.tie = self._is_ahead, False, self._next_tie
         if self._end + 1 >= len(self._rows):
             self._move_to_front()
         self._market[self._end] = row
@@ -130,6 +133,7 @@ class PolicyStream:
             sums = np.add(self._weight.dot(older), self._bias, out=self._next.sums)
             # A sum that overflowed would spoil the products of the other turn's row too, where its input is 0.
             self._is_ahead = bool(sums.dot(sums) < np.inf)
+            self._next_tie = max(NEAR_TIE, float(rounding(self._policy, older.dot(older))))
         if not self._is_ahead:
             sums[:] = 0.0
 

@@ -127,9 +127,10 @@ class Tail:
         self._weight = policy.packed.first[MARKET_FEATURES:]
         self._layers = SmallLayers(policy)
 
-    def action(self, sums: Floats) -> int:
-        """Return the best action of a window's sums (hidden0,), bias included, and of :attr:`account`."""
+    def logits(self, sums: Floats) -> list[float]:
+        """Return the logits of a window's sums (hidden0,), bias included, and of :attr:`account`."""
         values = self._layers.sums
         self.account.dot(self._weight, values)
         values += sums
-        return int(self._layers.run().argmax())
+        logits: list[float] = self._layers.run().tolist()
+        return logits
