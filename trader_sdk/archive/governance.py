@@ -11,7 +11,7 @@ from typing import Any
 from trader_sdk.archive.identity import login_name as login_name
 from trader_sdk.archive.location import Place, committing, locate
 from trader_sdk.archive.reader import ArchiveReader
-from trader_sdk.archive.slots import ArchiveState, SlotKey, VerdictRef
+from trader_sdk.archive.slots import ArchiveState, Pointers, SlotKey, VerdictRef
 from trader_sdk.archive.store.lock import DEFAULT_TIMEOUT_SECONDS
 from trader_sdk.contract.documents import (
     AuditKind,
@@ -109,7 +109,7 @@ def promote(
     """
     key, place = SlotKey(symbol, parse_timeframe(timeframe)), locate(archive)
     asked = decider.as_asked_by(archive)
-    seen = expected or _champion_id(ArchiveReader(place).state.slot(key))
+    seen = expected or _champion_id(ArchiveReader(place).state.pointers(key))
 
     def decide(state: ArchiveState) -> dict[str, Any]:
         slot = _unmoved(state, key, seen)
@@ -136,7 +136,7 @@ def revert(
     Args, Returns and Raises are those of :func:`promote`; LifecycleError E701 also where there is no previous one.
     """
     key, place = SlotKey(symbol, parse_timeframe(timeframe)), locate(archive)
-    seen = expected or _champion_id(ArchiveReader(place).state.slot(key))
+    seen = expected or _champion_id(ArchiveReader(place).state.pointers(key))
 
     def decide(state: ArchiveState) -> dict[str, Any]:
         slot = _unmoved(state, key, seen)
@@ -246,8 +246,8 @@ def _commit(
     return ArchiveReader(place).state
 
 
-def _unmoved(state: ArchiveState, key: SlotKey, seen: str | None) -> SlotState:
-    slot = state.slot(key)
+def _unmoved(state: ArchiveState, key: SlotKey, seen: str | None) -> Pointers:
+    slot = state.pointers(key)
     if _champion_id(slot) != seen:
         raise LifecycleError(
             "E701",
@@ -271,7 +271,7 @@ def _deployable_ref(state: ArchiveState, key: SlotKey, version: str, at: datetim
     return ref
 
 
-def _pointer_body(key: SlotKey, slot: SlotState, to: str, policy_sha256: str, why: str) -> dict[str, Any]:
+def _pointer_body(key: SlotKey, slot: Pointers, to: str, policy_sha256: str, why: str) -> dict[str, Any]:
     return {
         "symbol": key.symbol,
         "timeframe": key.timeframe.value,
@@ -282,7 +282,7 @@ def _pointer_body(key: SlotKey, slot: SlotState, to: str, policy_sha256: str, wh
     }
 
 
-def _champion_id(slot: SlotState) -> str | None:
+def _champion_id(slot: Pointers) -> str | None:
     return slot.champion.version_id if slot.champion else None
 
 
