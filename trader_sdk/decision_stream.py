@@ -78,7 +78,7 @@ class DecisionStream:
     def reset(self) -> None:
         """Forget every row, as after a gap or revised bars."""
         self._stream.reset()
-        self._in_a_row = 0
+        self._in_a_row, self._uneven = 0, False
 
     def push(self, row: Any) -> None:
         """Add the row of a bar that has closed.
@@ -158,7 +158,7 @@ class DecisionStream:
             ActionError: E405 for another shape or type, NaN or infinity; the stream is then as before.
         """
         market = self._rows_of(obs)[:, :MARKET_FEATURES]
-        self._in_a_row = 0
+        self._in_a_row, self._uneven = 0, False
         self._stream.hold(market)
 
     def _rows_of(self, obs: Any) -> Floats:
