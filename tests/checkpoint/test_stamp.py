@@ -102,6 +102,20 @@ def test_stamp_refuses_what_the_file_contradicts_and_what_exists(tmp_path: Path)
     assert not (tmp_path / "nowhere").exists()
 
 
+def test_newer_model_that_carries_its_contract_is_stamped_and_stays_newer(tmp_path: Path) -> None:
+    """What it leaves open can be asserted; that this release does not know its version is still said (W206)."""
+    source = LEGACY / "newer-self-contained-2.99" / "checkpoint.pt"
+    saved = stamp(source, tmp_path, Assertion(symbol="AAPL", who="ann", why="hers"))
+    model = NativeModelWrapper(saved.path, symbol="AAPL")
+    assert (model.model_version, model.metadata["version_source"]) == ("2.99.0", "asserted")
+    assert model.metadata["requires_trader"] == NativeModelWrapper(source).metadata["requires_trader"]
+    assert {"W206", "W311"} <= {finding.code for finding in model.report.findings}
+    rows = np.zeros((1, model.model_spec.obs_dim), np.float32)
+    assert model.decide(rows)[0].logits == NativeModelWrapper(source).decide(rows)[0].logits
+    with pytest.raises(SdkError, match=r"E202|E203"):
+        stamp(source, tmp_path / "other", Assertion(model_version="2.7.0"))
+
+
 def test_what_is_not_said_is_not_stamped(tmp_path: Path) -> None:
     """No timeframe, no symbol and no activation are invented."""
     saved = stamp(AMBIGUOUS, tmp_path / "out", Assertion(model_version="v2.6"))

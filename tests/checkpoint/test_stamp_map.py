@@ -166,6 +166,28 @@ def test_two_copies_of_one_name_are_refused(folder: Path, tmp_path: Path) -> Non
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--timeframe", "7Min"),
+        ("--activation", "swish"),
+        ("--model-version", "two"),
+        ("--symbol", " "),
+        ("--who", "a\x1b[31m"),
+    ],
+    ids=str,
+)
+def test_flags_are_read_as_a_map_is(
+    folder: Path, tmp_path: Path, flags: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A timeframe that nobody has, an unknown activation, a blank: exit 2, and nothing is written."""
+    assert trader("compat", "stamp", folder / "MSFT" / "model.pt", "--out", tmp_path / "out", *flags) == 2
+    said = capsys.readouterr().err
+    assert "expected" in said
+    assert said.strip().isprintable()
+    assert not (tmp_path / "out").exists()
+
+
 def test_stamp_needs_a_folder_and_a_file(folder: Path, tmp_path: Path) -> None:
     """No output folder is a usage error; no checkpoint at all is exit 3."""
     assert trader("compat", "stamp", folder / "AAPL" / "model.pt", "--model-version", "2.6.0") == 2

@@ -90,7 +90,9 @@ def raise_faults(where: str, faults: list[Finding]) -> None:
 def _parsed(where: str) -> dict[str, Any]:
     try:
         return tomllib.loads(_bytes(where).decode("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise ConfigError("CONFIG", "the file cannot be read", where=where, found=error.strerror) from error
+    except (ValueError, RecursionError) as error:
         raise ConfigError("CONFIG", "the file cannot be read", where=where, found=str(error)[:160]) from error
 
 

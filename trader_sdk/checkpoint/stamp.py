@@ -183,7 +183,9 @@ def _version_fields(raw: RawCheckpoint, detection: Detection, said: Assertion) -
         raise VersionError("E203", "this file cannot be that version", where=raw.path, expected=fitting, found=version)
     # What the file says itself stands: a stamp must not widen the range of traders that its author gave it.
     own = {name: value for name, value in raw.metadata.items() if value is not None}
-    return {**get_checkpoint_metadata(version), **own, "model_version": version, "version_source": "asserted"}
+    # A newer model that carries its whole contract says itself all that the registry would.
+    known = get_checkpoint_metadata(version) if version in MODEL_SPECS else {}
+    return {**known, **own, "model_version": version, "version_source": "asserted"}
 
 
 def _stated(raw: RawCheckpoint, detection: Detection, said: Assertion) -> dict[str, Any]:
@@ -206,7 +208,7 @@ def _stated(raw: RawCheckpoint, detection: Detection, said: Assertion) -> dict[s
 
 
 def _proof(raw: RawCheckpoint, detection: Detection, fields: Mapping[str, Any], said: Assertion) -> dict[str, Any]:
-    spec = MODEL_SPECS[fields["model_version"]]
+    spec = MODEL_SPECS.get(fields["model_version"], detection.spec)
     layers = policy_layers(raw.tensors, detection.architecture)
     own = read_probe(raw.metadata, obs_dim=spec.obs_dim, n_actions=spec.n_actions)
     probe = own if said.probe is None else read_probe_file(said.probe, spec)

@@ -106,6 +106,27 @@ _FIELDS: Final[Mapping[str, Reader]] = MappingProxyType(
 )
 
 
+def read_flags(said: Mapping[str, object]) -> dict[str, Any]:
+    """Return what flags say in its normal form, read as a map's fields are.
+
+    Args:
+        said: Value by the name that a map gives it.
+
+    Raises:
+        UsageError: A value is not what its field holds; all of them in ``findings``.
+    """
+    values, faults = {}, []
+    for name, value in said.items():
+        try:
+            values[name] = _FIELDS[name](value)
+        except Mistaken as mistaken:
+            faults.append(Finding("USAGE", f"--{name}", str(mistaken), f"{value!r:.60}"))
+    if faults:
+        listed = "; ".join(f"{fault.where}: expected {fault.expected}, found {fault.actual}" for fault in faults)
+        raise UsageError("USAGE", f"these flags do not work: {listed}", findings=faults)
+    return values
+
+
 def find_checkpoints(paths: Iterable[Path], *, besides: Path | None = None) -> list[Found]:
     """List the files that are named, and the checkpoints in folders that are.
 

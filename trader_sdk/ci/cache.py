@@ -47,7 +47,11 @@ class DigestCache:
             return self._fetched(url, expected_sha256, self._folder / f".{secrets.token_hex(8)}.partial")
         except OSError as error:
             raise StorageError(
-                "STORAGE", "the cache cannot be written", where=str(self._folder), found=error.strerror or str(error)
+                "STORAGE",
+                "the cache cannot be written",
+                where=str(self._folder),
+                found=error.strerror or str(error),
+                remedy="Name another folder with --cache.",
             ) from error
 
     def _fetched(self, url: str, expected_sha256: str | None, partial: Path) -> Path:

@@ -76,7 +76,11 @@ def released_reader(wanted: str, cache: Path) -> ReleasedReader:
             return ReleasedReader(_python(home), (home / _READY).read_text("utf-8").strip())
     except (OSError, Timeout) as error:
         raise StorageError(
-            "STORAGE", "the released reader's environment cannot be made", where=str(home), found=str(error)[:160]
+            "STORAGE",
+            "the released reader's environment cannot be made",
+            where=str(home),
+            found=str(error)[:160],
+            remedy="Name another folder with --cache.",
         ) from error
 
 

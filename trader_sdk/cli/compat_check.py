@@ -13,7 +13,7 @@ from urllib.parse import urldefrag
 
 import typer
 
-from trader_sdk.cli.output import Output
+from trader_sdk.cli.output import Output, drop_standard_output
 from trader_sdk.contract.errors import SdkError, UsageError
 from trader_sdk.contract.spec import CURRENT_TRADER_VERSION
 
@@ -89,7 +89,10 @@ def check(
     ask = _Asked(models or [], goldens, fleet, reader, cache or default_cache())
     report = report_of(_checks(ask, rules), rules.mode, trader_version or CURRENT_TRADER_VERSION, rules.at, ask.where)
     out = Output(json_lines=bool(json), json_file=json_file)
-    _say(out, report)
+    try:
+        _say(out, report)
+    except BrokenPipeError:
+        drop_standard_output()
     _write_renderings(report, junit, sarif)
     if os.environ.get("GITHUB_ACTIONS") == "true" if github is None else github:
         _tell_github(report, sys.stderr if json else sys.stdout)
@@ -268,7 +271,10 @@ def _write(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError("STORAGE", "the report's folder cannot be made", where=str(path.parent)) from error
+        remedy = "Name a folder that can be written."
+        raise StorageError(
+            "STORAGE", "the report's folder cannot be made", where=str(path.parent), found=error.strerror, remedy=remedy
+        ) from error
     write_whole(path, content, verify=lambda _: None)
 
 
@@ -286,4 +292,5 @@ def _tell_github(report: CheckReport, stream: Any) -> None:
         with Path(summary).open("a", encoding="utf-8") as file:
             file.write(step_summary(report))
     except OSError as error:
-        raise StorageError("STORAGE", "the step summary cannot be written", where=summary) from error
+        remedy = "GITHUB_STEP_SUMMARY must name a file that can be written; --github 0 does without."
+        raise StorageError("STORAGE", "the step summary cannot be written", where=summary, remedy=remedy) from error

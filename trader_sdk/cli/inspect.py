@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,7 @@ import typer
 from trader_sdk.ci.checks import plain, printable
 from trader_sdk.cli.archive_inputs import model_argument
 from trader_sdk.cli.archive_output import DEFAULT_ARCHIVE
-from trader_sdk.cli.output import Output
+from trader_sdk.cli.output import Output, drop_standard_output
 from trader_sdk.contract.errors import Finding, SdkError, Severity, exit_code_of
 
 if TYPE_CHECKING:
@@ -34,21 +35,37 @@ _LINEAGE = "lineage"
 def inspect(files: Files, archive: Archive = DEFAULT_ARCHIVE, json: Json = 0, json_file: JsonFile = None) -> int:
     """Say what each file is: format, version and how it was found, tensors, metadata, findings."""
     out = Output(json_lines=bool(json), json_file=json_file)
-    errors = [error for file in files for error in _inspect_one(model_argument(file, archive), out)]
+    errors: list[SdkError] = []
+    for file in files:
+        show, faults = _looked_at(model_argument(file, archive), out)
+        errors += faults
+        try:
+            show()
+        except BrokenPipeError:
+            drop_standard_output()
     out.close()
     return exit_code_of(errors)
 
 
-def _inspect_one(file: Path, out: Output) -> list[SdkError]:
+def _looked_at(file: Path, out: Output) -> tuple[Callable[[], None], list[SdkError]]:
     from trader_sdk.checkpoint import read_checkpoint
 
     try:
         raw = read_checkpoint(file)
     except SdkError as error:
-        shown = printable(str(file))
-        out.event("file_unreadable", f"{shown}: {printable(str(error))}", path=shown, error=plain(error.to_dict()))
-        return [error]
+        return partial(_say_unreadable, out, file, error), [error]
     facts, findings, errors = _judge(raw)
+    return partial(_describe, out, file, raw, facts, findings), errors
+
+
+def _say_unreadable(out: Output, file: Path, error: SdkError) -> None:
+    shown = printable(str(file))
+    out.event("file_unreadable", f"{shown}: {printable(str(error))}", path=shown, error=plain(error.to_dict()))
+
+
+def _describe(
+    out: Output, file: Path, raw: RawCheckpoint, facts: Mapping[str, object], findings: list[Finding]
+) -> None:
     description = {**_description(raw), **facts}
     tensors = {shorten(name): f"{tensor.dtype} {tuple(tensor.shape)}" for name, tensor in raw.tensors.items()}
     fields = {shorten(name): shorten(value) for name, value in raw.metadata.items() if name != _LINEAGE}
@@ -61,7 +78,6 @@ def _inspect_one(file: Path, out: Output) -> list[SdkError]:
         if lineage:
             out.table("lineage", "Lineage", ("what", "value"), _page(lineage))
     show_findings(out, file, findings)
-    return errors
 
 
 def _lineage(raw: RawCheckpoint) -> dict[str, str]:

@@ -37,6 +37,11 @@ def log_to_stderr() -> None:
     )
 
 
+def drop_standard_output() -> None:
+    """Send what is still to be said nowhere: the reader went away, as with ``| head``, and the verdict stands."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 class Output:
     """Where a command's results go.
 
@@ -95,7 +100,11 @@ class Output:
         for row in cells:
             table.add_row(*("" if cell is None else str(cell) for cell in row))
         width = None if self._stream.isatty() else 160
-        Console(file=self._stream, width=width, highlight=False, markup=False).print(table)
+        try:
+            Console(file=self._stream, width=width, highlight=False, markup=False).print(table)
+        except SystemExit as error:
+            # Rich ends the process when the reader of a pipe went away; what that means is the command's to say.
+            raise BrokenPipeError from error
 
     def close(self) -> None:
         """Write the JSON file, if one was asked for."""

@@ -52,7 +52,7 @@ def stamp(
     json_file: Annotated[Path | None, typer.Option("--json-file", help="Also write the events to this file.")] = None,
 ) -> None:
     """Write copies that carry your assertions and say so; with --features the live trader can build observations."""
-    from trader_sdk.checkpoint.stamp_map import find_checkpoints
+    from trader_sdk.checkpoint.stamp_map import find_checkpoints, read_flags
 
     files = find_checkpoints(paths, besides=out)
     if not files:
@@ -70,11 +70,11 @@ def stamp(
             "feed": feed,
             "adjustment": adjustment,
             "calendar": calendar,
-            "probe": probe,
+            "probe": None if probe is None else str(probe),
             "who": who,
             "why": why,
         }
-        said = {name: value for name, value in flags.items() if value is not None}
+        said = read_flags({name: value for name, value in flags.items() if value is not None})
         _stamp(report, _pairs(report, files, map_, said), out)
     report.close()
 
