@@ -433,7 +433,7 @@ def test_crash_between_rename_and_audit_line_leaves_an_orphan_that_is_reported_a
     """Readers see the chain; the orphan keeps its name and nothing is written over it."""
     archived()
     orphan = manager.root / "20261121_093200"
-    (manager.root / ".tmp-1-dead").mkdir()
+    (manager.root / ".tmp-run").mkdir()
     orphan.mkdir()
     (orphan / "summary.json").write_text("{}")
     assert list(ArchiveReader(manager.root).state.runs) == ["20261121_093100"]
@@ -442,7 +442,7 @@ def test_crash_between_rename_and_audit_line_leaves_an_orphan_that_is_reported_a
     run = archived(1)
     assert run.timestamp == "20261121_093200_2"
     assert (orphan / "summary.json").read_text() == "{}"
-    assert not (manager.root / ".tmp-1-dead").exists()
+    assert not (manager.root / ".tmp-run").exists()
     assert {remark.kind for remark in verify(manager.root).remarks} == {Kind.ORPHAN}
 
 

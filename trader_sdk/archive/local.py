@@ -9,7 +9,7 @@ from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from trader_sdk.archive.identity import login_name
 from trader_sdk.archive.layout import UNFINISHED_PREFIX, is_run_timestamp
@@ -24,6 +24,8 @@ from trader_sdk.contract.errors import StorageError
 
 if TYPE_CHECKING:
     from trader_sdk.archive.slots import FoldedState
+
+_STAGED: Final = "run"
 
 
 class FolderPlace:
@@ -72,10 +74,9 @@ class FolderPlace:
     @contextmanager
     def staging(self) -> Iterator[Path]:
         """Give an unfinished folder inside the archive; for whoever holds its lock."""
-        for leftover in self.root.glob(f"{UNFINISHED_PREFIX}*"):
-            # Only the lock's holder makes them, so whoever left this one is dead.
-            remove_folder(leftover)
-        with unfinished_folder(self.root) as folder:
+        # Only the lock's holder makes it, so whoever left one is dead; one name, so that nobody lists every run for it.
+        remove_folder(self.root / f"{UNFINISHED_PREFIX}{_STAGED}")
+        with unfinished_folder(self.root, _STAGED) as folder:
             yield folder
 
     @contextmanager

@@ -85,9 +85,14 @@ def remove_folder(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def unfinished_folder(parent: Path) -> Iterator[Path]:
-    """Give a new folder under a name that no reader looks at; gone afterwards unless it was renamed away."""
-    folder = parent / f"{UNFINISHED_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
+def unfinished_folder(parent: Path, name: str | None = None) -> Iterator[Path]:
+    """Give a new folder under a name that no reader looks at; gone afterwards unless it was renamed away.
+
+    Args:
+        parent: Where it lies.
+        name: Behind the prefix; one that nobody else has when omitted.
+    """
+    folder = parent / f"{UNFINISHED_PREFIX}{name or f'{os.getpid()}-{secrets.token_hex(4)}'}"
     try:
         with storage_errors(folder):
             folder.mkdir()
