@@ -16,6 +16,7 @@ from trader_sdk.contract.documents import JournalEvent
 from trader_sdk.contract.errors import ActionError, DataError
 from trader_sdk.contract.reasons import Reason
 from trader_sdk.data.gaps import OBSERVED_BARS
+from trader_sdk.decision_stream import StreamReport
 from trader_sdk.live.events import Draft, bar_time, plain, rfc3339
 from trader_sdk.live.feed import implausible
 from trader_sdk.live.models import LiveModel
@@ -90,6 +91,11 @@ class SymbolLine:
             at_rest = np.zeros(self.live.model.model_spec.n_account, np.float32)
             self._stream.hold(self.live.observations.observe(at_rest))
             self.prepare()
+
+    @property
+    def engine(self) -> StreamReport:
+        """Return which engine decides, and why."""
+        return self._stream.report
 
     def prepare(self) -> None:
         """Do ahead what the next decision does not need its bar for; nothing where rows change after their close."""
