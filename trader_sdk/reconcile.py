@@ -264,7 +264,7 @@ def _resolve(intent: OrderIntent, venue: VenueSnapshot, grace: timedelta, *, sen
     times: Sequence[datetime] = venue.not_found.get(intent.client_order_id, ())
     if len(times) < 2 or max(times) - min(times) < grace:
         return LookUp(intent.client_order_id)
-    if venue.at <= intent.fresh_until and sends < MOST_SENDS:
+    if venue.at < intent.fresh_until and sends < MOST_SENDS:
         return Resend(intent.client_order_id)
     return Abandon(intent.client_order_id)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -143,6 +144,12 @@ def test_end_is_found_out_when_the_exit_code_is_another(exit_code: int | None) -
 def test_end_is_found_out_when_the_journal_has_none() -> None:
     """I6: a run without an end is no named state."""
     assert broken(evidence([], journal()[:-1])) == {"I6"}
+
+
+def test_refused_start_needs_an_exit_code_and_no_journal() -> None:
+    """I6: a run that got no session has written nothing, and its exit code says why."""
+    assert broken(replace(evidence([], [], 6), opened=False)) == set()
+    assert broken(replace(evidence([], [], 0), opened=False)) == {"I6"}
 
 
 def test_decisions_are_found_out_when_they_differ() -> None:

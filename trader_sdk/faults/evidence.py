@@ -151,6 +151,7 @@ class Evidence:
         sessions: (open, close) of the calendar, nanoseconds UTC.
         initial_cash: Of the account.
         crashes: Errors that no part of the trader foresaw.
+        opened: Whether the last run got as far as a session; one that did not has written nothing.
     """
 
     records: Sequence[Mapping[str, Any]]
@@ -162,6 +163,7 @@ class Evidence:
     sessions: Sequence[tuple[int, int]]
     initial_cash: Decimal = Decimal(100_000)
     crashes: Sequence[str] = ()
+    opened: bool = True
 
     @cached_property
     def venue(self) -> VenueFacts:

@@ -132,6 +132,8 @@ def end_is_named(evidence: Evidence) -> str | None:
     """I6: the process ended in a named state with the exit code that it wrote down."""
     if evidence.crashes:
         return f"an error that nobody foresaw: {evidence.crashes[0]}"
+    if not evidence.opened:
+        return None if evidence.exit_code else "no session was opened, and the exit code says that all was well"
     ledger = evidence.ledger
     if not evidence.entries or not ledger.is_finished:
         return "the journal does not say how the run ended"

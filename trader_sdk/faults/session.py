@@ -45,12 +45,14 @@ def play(scenario: Scenario, folder: Path, archive: Path, *, own_process: bool =
     """
     market = scenario.market
     told: list[tuple[str, Mapping[str, Any]]] = []
+    n_told = 0
     pace = scenario.pace_seconds
     with opened(folder / "exchange", market, scenario.plan, own_process=own_process, pace_seconds=pace) as venue:
         first = bar_time(market.replay_start())
         ends = [first + market.length * bar + _AFTER_LAST_BAR for bar in (*scenario.stops, market.n_bars)]
         ended = _Ended()
         for until in ends:
+            n_told = len(told)
             ended = _run(scenario, folder, archive, venue, until, told)
             if ended.exit_code != 0:
                 break
@@ -66,6 +68,7 @@ def play(scenario: Scenario, folder: Path, archive: Path, *, own_process: bool =
         timeframe_seconds=market.timeframe.seconds,
         sessions=market.sessions(),
         crashes=[] if ended.crash is None else [ended.crash],
+        opened=any(name == "run_started" for name, _ in told[n_told:]),
     )
 
 

@@ -166,8 +166,8 @@ class OrderDesk:
 
     async def _why_not(self, intent: OrderIntent, now: datetime) -> str | None:
         """Return why an order is not sent any more: its bar is old, or what risk allowed then it does not allow now."""
-        if now > intent.fresh_until:
-            return "no longer fresh"
+        if now >= intent.fresh_until:
+            return "no longer fresh"  # sent at the bound itself, it would reach the venue after it
         if intent.client_order_id not in self._kept_back or self.recheck is None:
             return None
         reason = await self.recheck(intent, now)
