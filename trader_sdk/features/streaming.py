@@ -48,7 +48,7 @@ class SeriesRing:
         self._row_of = {name: row for row, name in enumerate(names)}
         # Twice as long as needed and filled backwards: the newest values always form one slice.
         self._values = np.zeros((len(names), 2 * _DEPTH))
-        self._front = 2 * _DEPTH
+        self._front = _DEPTH
 
     def offer(self, values: Mapping[str, float]) -> None:
         """Write the value that comes next, of every series that is named; the others begin as 0."""
