@@ -125,6 +125,8 @@ class ArchiveIndex:
             now = ChainHead(*(session.one(sql.READ_HEAD) or (0, "")))
             missing = [record for record in tail.records if record.seq > now.seq]
             head = advance(session, missing, now, where=self.where)
+        if len(missing) > 1:
+            _log.info("index_caught_up", where=self.where, records=len(missing))
         return Followed(Step.CAUGHT_UP, head)
 
     def rebuild(self, chain: AuditChain) -> ChainHead:

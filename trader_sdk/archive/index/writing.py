@@ -38,11 +38,13 @@ def advance(session: Session, records: Iterable[AuditRecord], after: ChainHead, 
         The head afterwards.
 
     Raises:
-        HeadMovedError: Another writer advanced the index first; nothing was changed.
+        HeadMovedError: Another writer advanced the index first, or the records do not continue it; nothing was changed.
     """
     head = after
     changes = []
     for record in records:
+        if record.prev != head.sha256:
+            raise HeadMovedError(where, head)
         changes.append(change_of(record))
         head = head_of(record)
     moved = {
