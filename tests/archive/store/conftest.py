@@ -134,6 +134,7 @@ class Wire:
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._cut = False
+        self._stalls = False
         self.bytes_until_cut: int | None = None
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -151,6 +152,10 @@ class Wire:
             self._cut, self.bytes_until_cut = True, None
             for one in self._open:
                 _shut(one)
+
+    def stall(self, after_bytes: int) -> None:
+        """Keep connections open and forward nothing, after as many bytes more from us to the server."""
+        self._stalls, self.bytes_until_cut = True, after_bytes
 
     def mend(self) -> None:
         """Forward again."""
@@ -185,8 +190,10 @@ class Wire:
                     try:
                         data = source.recv(65536)  # type: ignore[union-attr] # only sockets are registered
                         if source is near and self._is_last(data):
-                            self.cut()
-                            return
+                            if not self._stalls:
+                                self.cut()
+                                return
+                            continue
                         if not data:
                             return
                         target.sendall(data)

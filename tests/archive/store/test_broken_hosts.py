@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -22,9 +22,12 @@ from trader_sdk.archive.manager import TrainingArchiveManager
 from trader_sdk.archive.reader import ArchiveReader
 from trader_sdk.archive.shared import SharedPlace, object_name
 from trader_sdk.archive.store.postgres import PostgresChain
-from trader_sdk.archive.store.s3 import S3Objects
+from trader_sdk.archive.store.s3 import S3Address, S3Objects
 from trader_sdk.archive.verify import Kind, verify
+from trader_sdk.contract.documents import AuditKind, Who
 from trader_sdk.contract.errors import ArchiveError, SdkError, StorageError
+
+AT = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 
 
 def shared(name: str) -> SharedPlace:
@@ -183,7 +186,7 @@ def test_answer_that_was_lost_after_the_commit_is_looked_up(
 
     def commit(self: Any, connection: Any) -> None:
         real(self, connection)
-        if self.name == "postgresql" and not lost and "audit" in statements[-1]:
+        if self.name == "postgresql" and not lost and any("INSERT INTO audit" in one for one in statements):
             lost.append(True)
             raise sa.exc.OperationalError("COMMIT", {}, psycopg.OperationalError("server closed the connection"))
 
@@ -437,13 +440,37 @@ def test_two_threads_of_a_host_share_its_copy(open_shop: Callable[..., Any]) -> 
 
 
 def test_connections_end_with_their_use(open_shop: Callable[..., Any]) -> None:
-    """A server has few to give: twenty loads leave none open."""
+    """A server has few to give: loads and commits leave none open."""
     shop = open_shop("s3+postgres")
     shop.archive(0)
-    for _ in range(20):
-        load_approved(shop.name, "AAPL")
-    query = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'writer' AND application_name = 'trader-sdk'"
-    assert shop.database.execute(query)[0][0] <= 1
+    place = locate(shop.name)
+    for _ in range(3):
+        load_approved(place, "AAPL")
+        recall(place, ["x"], why="y")
+    open_now = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'trader-sdk'"
+    assert shop.database.execute(open_now) == [(0,)]
+
+
+@pytest.mark.parametrize("silent_for", ["reading", "writing"])
+def test_server_that_keeps_silent_is_given_up(silent_for: str, database: Any, database_wire: Any) -> None:
+    """It takes the question and never answers: E610 after a while, not never."""
+    who = Who(kind="database", name="writer")
+    chain = PostgresChain(database.url(host=f"127.0.0.1:{database_wire.port}"), timeout_seconds=0.3)
+    chain.append(AuditKind.RECALL, {"names": ["x"]}, who=who, at=AT)
+    database_wire.stall(after_bytes=200)
+    with pytest.raises(ArchiveError) as caught:
+        chain.read() if silent_for == "reading" else chain.append(AuditKind.RECALL, {}, who=who, at=AT)
+    assert caught.value.code == "E610"
+
+
+def test_store_that_keeps_silent_is_given_up(bucket: Any, s3_wire: Any) -> None:
+    """The same on S3."""
+    store = S3Objects(S3Address.parse(bucket.url), timeout_seconds=0.3)
+    assert store.put_new("objects/a", b"x")
+    s3_wire.stall(after_bytes=1)
+    with pytest.raises(ArchiveError) as caught:
+        store.get("objects/a")
+    assert caught.value.code == "E610"
 
 
 def test_copy_that_cannot_be_kept_is_typed(open_shop: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

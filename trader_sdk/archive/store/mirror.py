@@ -115,7 +115,5 @@ def _copy_errors(where: Path) -> Iterator[None]:
         with storage_errors(where):
             yield
     except StorageError as error:
-        error.remedy = (
-            "This host keeps its copy there: free space, or name another folder in TRADER_ARCHIVE_CACHE."
-        )
+        error.remedy = "This host keeps its copy there: free space, or name another folder in TRADER_ARCHIVE_CACHE."
         raise

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import weakref
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Final, TypeAlias
@@ -23,19 +21,14 @@ from trader_sdk.archive.store.chain import (
     decode_record,
     encode_record,
 )
-from trader_sdk.archive.store.faults import RefusedError, UnreachableError, brief
+from trader_sdk.archive.store.database import DEFAULT_TIMEOUT_SECONDS, NoTableError, PostgresDatabase
+from trader_sdk.archive.store.database import shown_url as shown_url
+from trader_sdk.archive.store.faults import UnreachableError
 from trader_sdk.contract.documents import AuditKind, AuditRecord, Who
-from trader_sdk.contract.errors import ArchiveError, ConfigError, StorageError, UsageError
+from trader_sdk.contract.errors import ArchiveError, StorageError
 
 DATABASE_SCHEMA: Final = 1
-_CONNECT_TIMEOUT_SECONDS: Final = 5
-_STATEMENT_TIMEOUT_MS: Final = 30_000
-_LOCK_TIMEOUT_MS: Final = 20_000
 _WRITERS_LOCK: Final = 0x7452_6144_6552  # any number that is ours: one queue of writers a database
-_UNDEFINED_TABLE: Final = "42P01"
-_LOCK_TIMEOUT: Final = "55P03"
-_NO_ANSWER: Final = ("08", "57P")  # connection lost, shutting down, starting up
-_REFUSED_BY_RULE: Final = "23514"
 
 Along: TypeAlias = Callable[[sa.Connection, AuditRecord, ChainHead], object]
 
@@ -91,16 +84,19 @@ class PostgresChain:
         url: ``postgresql://...`` as libpq understands it; the password may come from ``PGPASSWORD`` or ``~/.pgpass``.
         along: Takes a record into what is derived from the chain, in the transaction that commits it; where it fails,
             the record is committed all the same.
+        timeout_seconds: Longest wait for an answer.
     """
 
-    def __init__(self, url: str, along: Along | None = None) -> None:
-        self._url = _checked_url(url)
+    def __init__(
+        self, url: str, along: Along | None = None, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
+    ) -> None:
+        self._database = PostgresDatabase(url, timeout_seconds)
         self._along = along
 
     @property
     def where(self) -> str:
         """Return the URL without its password."""
-        return shown_url(self._url)
+        return self._database.where
 
     @cached_property
     def role(self) -> str:
@@ -109,7 +105,7 @@ class PostgresChain:
         Raises:
             UnreachableError: E610.
         """
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return str(connection.scalar(sa.text("SELECT session_user")))
 
     def read(self, after: ChainHead | None = None) -> Chain:
@@ -158,7 +154,7 @@ class PostgresChain:
         self._prepare()
         record: AuditRecord | None = None
         try:
-            with self._writing() as connection:
+            with self._database.writing(_WRITERS_LOCK) as connection:
                 head = self._head_within(connection)
                 if expected is not None and head != expected:
                     raise HeadMovedError(self.where, expected, head)
@@ -177,7 +173,7 @@ class PostgresChain:
     def _take_along(self, connection: sa.Connection, record: AuditRecord, head: ChainHead) -> None:
         if self._along is None:
             return
-        with contextlib.suppress(ArchiveError, StorageError), self._typed(), connection.begin_nested():
+        with contextlib.suppress(ArchiveError, StorageError), self._database.part(connection):
             self._along(connection, record, head)
 
     def _head_within(self, connection: sa.Connection) -> ChainHead:
@@ -199,54 +195,15 @@ class PostgresChain:
 
     def _texts(self, query: sa.Select[tuple[str]]) -> list[str]:
         try:
-            with self._reading() as connection:
+            with self._database.reading() as connection:
                 return [str(text) for text in connection.scalars(query)]
-        except _NoTableError:
+        except NoTableError:
             return []
-
-    @cached_property
-    def _engine(self) -> sa.Engine:
-        try:
-            engine = sa.create_engine(
-                self._url,
-                pool_size=1,
-                max_overflow=8,
-                pool_pre_ping=True,
-                hide_parameters=True,
-                connect_args={
-                    "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
-                    "tcp_user_timeout": _STATEMENT_TIMEOUT_MS,
-                    "application_name": "trader-sdk",
-                },
-            )
-            # A server has few connections to give: the kept one ends with this chain, not when somebody collects it.
-            weakref.finalize(self, engine.dispose)
-            return engine
-        except ImportError as error:
-            raise ConfigError(
-                "CONFIG",
-                "an archive on PostgreSQL needs psycopg",
-                where=self.where,
-                remedy="pip install 'trader-sdk[store]'",
-            ) from error
-
-    @contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
-        with self._typed(), self._engine.connect() as connection:
-            _limit(connection)
-            yield connection
-
-    @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
-        with self._typed(), self._engine.begin() as connection:
-            _limit(connection)
-            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITERS_LOCK})
-            yield connection
 
     def _prepare(self) -> None:
         """Make the tables where there are none; refuse those of a later release."""
         if self._version() is None:
-            with self._writing() as connection:
+            with self._database.writing(_WRITERS_LOCK) as connection:
                 if not sa.inspect(connection).has_table(_AUDIT.name):
                     _METADATA.create_all(connection)
                     for guard in _GUARDS:
@@ -256,9 +213,9 @@ class PostgresChain:
 
     def _version(self) -> int | None:
         try:
-            with self._reading() as connection:
+            with self._database.reading() as connection:
                 version: int | None = connection.scalar(sa.select(sa.func.max(_SCHEMA_VERSION.c.version)))
-        except _NoTableError:
+        except NoTableError:
             return None
         if version is not None and version > DATABASE_SCHEMA:
             raise ArchiveError(
@@ -270,68 +227,6 @@ class PostgresChain:
                 remedy="Update trader-sdk on this host.",
             )
         return version
-
-    @contextmanager
-    def _typed(self) -> Iterator[None]:
-        try:
-            yield
-        except sa.exc.DBAPIError as error:
-            state = getattr(error.orig, "sqlstate", None)
-            if state == _UNDEFINED_TABLE:
-                raise _NoTableError("there is no archive in this database", where=self.where) from error
-            if state == _LOCK_TIMEOUT:
-                raise ArchiveError("E605", "other writers hold the archive", where=self.where) from error
-            found = brief(error.orig or error, self._secrets)
-            if state is None or state.startswith(_NO_ANSWER):
-                raise UnreachableError("the database does not answer", where=self.where, found=found) from error
-            remedy = _REMEDY_OF_STATE.get(state)
-            raise RefusedError("the database refuses", where=self.where, found=found, remedy=remedy) from error
-        except sa.exc.SQLAlchemyError as error:
-            raise RefusedError(
-                "the database cannot be used", where=self.where, found=brief(error, self._secrets)
-            ) from error
-
-    @property
-    def _secrets(self) -> Collection[str]:
-        import os
-
-        return [self._url.password or "", os.environ.get("PGPASSWORD", "")]
-
-
-_REMEDY_OF_STATE: Final = {
-    "42501": "This role may not write: use a role with INSERT on audit, or only read with this one.",
-    "25006": "This connection is read-only: use a role and a server that may write.",
-    _REFUSED_BY_RULE: "The database holds its own rules: write in the role's own name, and never change a record.",
-}
-
-
-class _NoTableError(RefusedError):
-    """The database holds no archive yet."""
-
-
-def shown_url(url: sa.URL) -> str:
-    """Return a URL without what only its owner should see."""
-    query = {name: value for name, value in url.query.items() if name in ("host", "port", "dbname", "options")}
-    shown = sa.URL.create("postgresql", url.username, None, url.host, url.port, url.database, query)
-    return shown.render_as_string(hide_password=True)
-
-
-def _checked_url(url: str) -> sa.URL:
-    try:
-        parsed = sa.engine.make_url(url)
-    except sa.exc.ArgumentError as error:
-        raise UsageError("USAGE", "not a database's URL", where="index", expected="postgresql://...") from error
-    if parsed.drivername not in ("postgresql", "postgres", "postgresql+psycopg"):
-        raise UsageError(
-            "USAGE", "only PostgreSQL is spoken", where="index", expected="postgresql://...", found=parsed.drivername
-        )
-    return parsed.set(drivername="postgresql+psycopg")
-
-
-def _limit(connection: sa.Connection) -> None:
-    # Set in the session and not at connecting: poolers between us and the server refuse start-up options.
-    for name, value in (("statement_timeout", _STATEMENT_TIMEOUT_MS), ("lock_timeout", _LOCK_TIMEOUT_MS)):
-        connection.execute(sa.text("SELECT set_config(:name, :value, true)"), {"name": name, "value": str(value)})
 
 
 def _insertion(record: AuditRecord) -> Any:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from obstore.store import S3Store
 
 _CONNECT_TIMEOUT: Final = "5s"
-_REQUEST_TIMEOUT: Final = "30s"
 _RETRY_SECONDS: Final = 10
 _MAX_RETRIES: Final = 4
 _SECRET_NAMES: Final = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID")
@@ -76,10 +75,12 @@ class S3Objects:
     Args:
         address: Where they lie.
         environment: Holds the keys.
+        timeout_seconds: Longest wait for an answer.
     """
 
     address: S3Address
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+    timeout_seconds: float = 30.0
 
     @property
     def where(self) -> str:
@@ -188,7 +189,7 @@ class S3Objects:
                 config=self._config(),  # type: ignore[arg-type] # a TypedDict of options, built by condition
                 client_options={
                     "connect_timeout": _CONNECT_TIMEOUT,
-                    "timeout": _REQUEST_TIMEOUT,
+                    "timeout": timedelta(seconds=self.timeout_seconds),
                     "allow_http": self._may_speak_plain_http(),
                 },
                 retry_config={
