@@ -188,3 +188,19 @@ def test_archive_of_many_runs_shows_the_newest(
     assert runs == list(ArchiveReader(manager.root).state.runs)[1:]
     assert trader("archive", "list", "--runs", 0, "--archive", manager.root) == 0
     assert len(events(capsys)[1]["rows"]) == 3
+
+
+def test_reader_that_goes_away_changes_neither_what_was_done_nor_the_verdict(
+    archived: Archive, manager: TrainingArchiveManager
+) -> None:
+    """``verify | head`` still exits 5 on a fault, and a promotion whose output nobody reads is made."""
+    _, two = (archived(seed).assessments[0] for seed in (0, 1))
+    (manager.root / max(ArchiveReader(manager.root).state.runs) / "report.html").write_text("nicer")
+    for command, code in (("verify", 5), (f"promote AAPL {two.version_id}", 0)):
+        reading, writing = os.pipe()
+        os.close(reading)
+        words = [sys.executable, "-m", "trader_sdk.cli", "archive", *command.split(), "--archive", str(manager.root)]
+        done = subprocess.run(words, stdout=writing, stderr=subprocess.PIPE, check=False, timeout=60)
+        os.close(writing)
+        assert (done.returncode, done.stderr) == (code, b"")
+    assert ArchiveReader(manager.root).state.slot(KEY).champion.version_id == two.version_id

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from trader_sdk.cli.output import Output
+from trader_sdk.cli.output import Output, drop_standard_output
 from trader_sdk.contract.errors import ArchiveError, UsageError
 
 ArchiveOption = Annotated[str, typer.Option("--archive", help="Folder, name in trader.toml, or URL of the archive.")]
@@ -47,11 +47,16 @@ _LEAST_TEXT: Final = 12
 
 @contextmanager
 def archive_output(json: int | None, json_file: Path | None) -> Iterator[Output]:
-    """Give the command's output: text on a terminal and JSON in a pipe, unless ``--json`` says which."""
+    """Give the command's output: text on a terminal and JSON in a pipe, unless ``--json`` says which.
+
+    What a command does it does before it speaks: a reader that goes away changes neither that nor the exit code.
+    """
     lines = not sys.stdout.isatty() if json is None else json == 1
     out = Output(json_lines=lines, json_file=json_file)
     try:
         yield out
+    except BrokenPipeError:
+        drop_standard_output()
     finally:
         out.close()
 

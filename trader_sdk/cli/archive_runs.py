@@ -20,16 +20,12 @@ from trader_sdk.cli.archive_output import (
     archive_output,
     unknown_name,
 )
-from trader_sdk.cli.output import Output
 from trader_sdk.contract.errors import ArchiveError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from trader_sdk.archive.manager import ArchivedRun
     from trader_sdk.archive.policy import ModelGatingConfig
     from trader_sdk.archive.reader import ArchiveReader
-    from trader_sdk.contract.documents import Verdict
 
 
 def add(
@@ -48,14 +44,15 @@ def add(
 
     exit_code_for((), require)  # a wrong --require is told before anything is written
     policy = gate_policy_of(gate_policy)
-    verdicts: list[Verdict] = []
+    runs, left_out = _archive_all(path, archive, policy, bool(again))
     with archive_output(json, json_file) as out:
-        for run in _archive_all(path, archive, policy, bool(again), out):
+        for name in left_out:
+            out.event("model_left_out", f"note: {name} had no readable checkpoint and stays where it is", model=name)
+        for run in runs:
             for verdict in run.assessments:
                 show_verdict(out, verdict, policy, policy.label)
             show_archived(out, run, archive)
-            verdicts += run.assessments
-    return exit_code_for(verdicts, require)
+    return exit_code_for([verdict for run in runs for verdict in run.assessments], require)
 
 
 def assess(
@@ -109,8 +106,9 @@ def export(
 
 
 def _archive_all(
-    path: Path, archive: str, policy: ModelGatingConfig, again: bool, out: Output
-) -> Iterator[ArchivedRun]:
+    path: Path, archive: str, policy: ModelGatingConfig, again: bool
+) -> tuple[list[ArchivedRun], list[str]]:
+    """Return the archived runs, and the models of an export that cannot be judged again."""
     from trader_sdk.archive.exported import imported_runs, is_export, opened, verify_export
     from trader_sdk.archive.manager import TrainingArchiveManager
     from trader_sdk.archive.preview import summary_file
@@ -119,19 +117,15 @@ def _archive_all(
     if not is_export(path):
         if not again:
             _refuse_twice(summary_file(path), archive, policy)
-        yield manager.archive_training_run(summary_file(path))
-        return
+        return [manager.archive_training_run(summary_file(path))], []
     faults = verify_export(path).faults
     if faults:
         raise ArchiveError("E602", "the export is not what was carried out", where=str(path), findings=faults)
     with opened(path) as (manifest, folder):
-        for run in imported_runs(manifest, folder):
-            for name in run.left_out:
-                out.event(
-                    "model_left_out", f"note: {name} of run {run.timestamp} had no readable checkpoint", model=name
-                )
-            if run.summary["models"]:
-                yield manager.archive_training_run(run.summary, base=run.base)
+        carried = list(imported_runs(manifest, folder))
+        left_out = [f"{name} of run {run.timestamp}" for run in carried for name in run.left_out]
+        judged = [run for run in carried if run.summary["models"]]
+        return [manager.archive_training_run(run.summary, base=run.base) for run in judged], left_out
 
 
 def _refuse_twice(summary: Path, archive: str, policy: ModelGatingConfig) -> None:
