@@ -118,7 +118,7 @@ def _universe(bars: Bars, schema: FeatureSchema, symbols: int) -> UniverseProvid
     return made
 
 
-def _steps(universe: UniverseProvider) -> Callable[[], None]:
+def _steps(universe: UniverseProvider) -> Callable[[], object]:
     new = _new_bars(universe.symbols)
     return lambda: universe.push_many(next(new))
 

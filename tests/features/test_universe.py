@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from trader_sdk.contract.bars import Bar, Bars
 from trader_sdk.contract.errors import ContractError, DataError
+from trader_sdk.decision_streams import DecisionStreams
 from trader_sdk.features import (
     MEMORY,
     REQUIRED_HISTORY,
@@ -21,11 +23,13 @@ from trader_sdk.features import (
     market_features,
 )
 from trader_sdk.features.columns import LONGEST_SESSION
+from trader_sdk.model import NativeModelWrapper
 
 SchemaOf = Callable[..., FeatureSchema]
 Befallen = Callable[..., Bars]
 
 EARLY_CLOSE_DAY = 88_530
+GOLDEN = Path(__file__).parents[2] / "compat" / "golden" / "2.3.0" / "checkpoint.pt"
 
 
 def stretches(
@@ -165,6 +169,27 @@ def test_sessions_of_different_ages_are_kept_apart(minutes: Bars, schema_of: Sch
     universe = UniverseProvider(schema, [bars.symbol for bars in histories])
     universe.extend(histories)
     assert_equal_to_history(universe, histories)
+
+
+def test_rows_of_a_step_decide_as_separate_models_do(minutes: Bars, befallen: Befallen, schema_of: SchemaOf) -> None:
+    """From bars to actions: one step of features, one of decisions, and what each model alone decides."""
+    model = NativeModelWrapper(GOLDEN)
+    histories = stretches(minutes, befallen, 3, 30_000, 540)
+    universe = UniverseProvider(schema_of(minutes, "2.3.0"), [bars.symbol for bars in histories])
+    streams = DecisionStreams({bars.symbol: model for bars in histories})
+    for each in by_minute(histories):
+        rows = universe.push_many(each)
+        assert set(rows) <= {bar.symbol for bar in each}
+        streams.push(rows)
+        streams.prepare()
+    decisions = streams.decide()
+    assert set(decisions) == set(universe.symbols)
+    for symbol in universe.symbols:
+        assert decisions[symbol].name == model.decide(universe.of(symbol).observe()).name
+    corrected = histories[0].at(len(histories[0]) - 30)
+    universe.revise(corrected._replace(close=corrected.low))
+    streams.replace("S0", universe.of("S0").window)
+    assert streams.decide()["S0"].name == model.decide(universe.of("S0").observe()).name
 
 
 @pytest.fixture

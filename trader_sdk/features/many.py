@@ -51,8 +51,8 @@ class SymbolProvider:
     @property
     def row(self) -> Rows | None:
         """Return the newest bar's row, float32 (53,), None before the first; for ``DecisionStream.push``."""
-        rows = self.window
-        return rows[-1] if len(rows) else None
+        rows = self._universe.window(self.symbol)
+        return rows[-1].copy() if len(rows) else None
 
     @property
     def window(self) -> Rows:
@@ -126,6 +126,7 @@ class UniverseProvider:
         >>> schema = build_schema("2.7.0", "1Min", calendar="24/7", feed="sip", adjustment="split")
         >>> universe = UniverseProvider(schema, ["BTC/USD", "ETH/USD"])
         >>> universe.push_many([Bar(symbol, 0, 9.0, 9.5, 8.5, 9.2, 10.0) for symbol in universe.symbols])
+        {}
         >>> universe.of("BTC/USD").ready
         False
     """
@@ -202,15 +203,18 @@ class UniverseProvider:
         for back in range(max(map(len, histories), default=0), 0, -1):
             self.push_many([bars.at(len(bars) - back) for bars in histories if len(bars) >= back])
 
-    def push_many(self, bars: Sequence[Bar]) -> None:
+    def push_many(self, bars: Sequence[Bar]) -> dict[str, Rows]:
         """Take a closed bar of each of some symbols, newer than the symbol's last.
+
+        Returns:
+            By symbol the new row, float32 (53,), where more than L bars were seen; for ``DecisionStreams.push``.
 
         Raises:
             DataError: A bar is invalid, not newer, or of a symbol that is not held, or two are of one symbol; nothing
                 changed.
         """
         if not bars:
-            return
+            return {}
         columns = np.array([self._column(bar.symbol) for bar in bars], np.intp)
         t = np.array([bar.t for bar in bars], np.int64)
         values = np.array([bar[2:] for bar in bars], np.float64)
@@ -221,6 +225,9 @@ class UniverseProvider:
         self._t.append(columns, t)
         self._bars.append(columns, values)
         self._rows.append(step.ready, rows)
+        ready = set(step.ready.tolist())
+        named = (bar.symbol for bar, column in zip(bars, columns.tolist(), strict=True) if column in ready)
+        return dict(zip(named, rows, strict=True))
 
     def revise(self, bar: Bar) -> None:
         """Take a bar whatever its time: a new one, a correction, or one that comes late.

@@ -59,8 +59,8 @@ class Ohlcv53Provider:
     @property
     def row(self) -> Rows | None:
         """Return the newest bar's row, float32 (53,), None before the first; for ``DecisionStream.push``."""
-        rows = self.window
-        return rows[-1] if len(rows) else None
+        rows = self._rows.values
+        return rows[-1].copy() if len(rows) else None
 
     @property
     def window(self) -> Rows:
