@@ -59,6 +59,7 @@ class ObservationBuilder:
 
     def __init__(self, provider: FeatureProvider, make: Callable[[], FeatureProvider] | None = None) -> None:
         self.provider = provider
+        self._revisable = provider if isinstance(provider, Revisable) else None
         self._make = make
         self._bars: deque[Bar] = deque(maxlen=provider.required_history)
 
@@ -103,13 +104,13 @@ class ObservationBuilder:
     def push(self, bar: Bar) -> None:
         """Take a closed bar, newer than the last."""
         self.provider.push(bar)
-        if not isinstance(self.provider, Revisable):
+        if self._revisable is None:
             self._bars.append(bar)
 
     def extend(self, bars: Bars) -> None:
         """Take many closed bars, oldest first."""
-        if isinstance(self.provider, Revisable):
-            self.provider.extend(bars)
+        if self._revisable is not None:
+            self._revisable.extend(bars)
             return
         for index in range(len(bars)):
             self.push(bars.at(index))
@@ -123,8 +124,8 @@ class ObservationBuilder:
             DataError: The bar is invalid or of another symbol; nothing changed.
             UsageError: The provider can neither revise bars nor be made anew.
         """
-        if isinstance(self.provider, Revisable):
-            self.provider.revise(bar)
+        if self._revisable is not None:
+            self._revisable.revise(bar)
         elif not self._bars or bar.t > self._bars[-1].t:
             self.push(bar)
         elif len(self._bars) < self.provider.required_history or bar.t >= self._bars[0].t:
