@@ -84,9 +84,9 @@ CLASS_MEANINGS: Final[Mapping[GateClass, str]] = MappingProxyType(
 
 TIER_MEANINGS: Final[Mapping[DeploymentTier, str]] = MappingProxyType(
     {
-        DeploymentTier.LIVE: "real money, a broker's paper account or the embedded exchange",
-        DeploymentTier.PAPER: "a broker's paper account or the embedded exchange",
-        DeploymentTier.RETRAIN: "the embedded exchange only, until it is retrained",
+        DeploymentTier.LIVE: "with real money, on a broker's paper account and on the embedded exchange",
+        DeploymentTier.PAPER: "on a broker's paper account and on the embedded exchange",
+        DeploymentTier.RETRAIN: "on the embedded exchange only, until it is retrained",
     }
 )
 
@@ -149,7 +149,7 @@ def deployment_text(verdict: Verdict) -> str:
     """Return where a verdict's model may trade."""
     if verdict.class_ is not GateClass.APPROVED or verdict.tier is None:
         return CLASS_MEANINGS[verdict.class_]
-    return f"May trade on {TIER_MEANINGS[verdict.tier]} (tier {verdict.tier})."
+    return f"May trade {TIER_MEANINGS[verdict.tier]} (tier {verdict.tier})."
 
 
 def checkpoint_text(verdict: Verdict) -> str:
