@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -164,7 +165,9 @@ def _append_durably(path: Path, line: bytes) -> None:
         os.ftruncate(descriptor, size)
         raise
     finally:
-        os.close(descriptor)
+        # What a close reports comes too late: the line is durable by now, or was taken back.
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
 
 
 def _lines(data: bytes) -> tuple[list[bytes], int]:
