@@ -95,7 +95,7 @@ def test_goldens_are_small_and_name_no_machine(golden: Path) -> None:
 
 
 def test_generator_writes_what_is_there(tmp_path: Path, golden: Path) -> None:
-    """The recipe gives its expectations again, every verdict's digest too; the chain's head follows the pages as well."""
+    """The recipe gives its expectations again, verdict digests too; the head alone also follows the pages' wording."""
     from importlib.metadata import version
 
     if golden.name != version("trader-sdk"):
