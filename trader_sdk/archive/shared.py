@@ -83,13 +83,21 @@ class SharedPlace:
             ArchiveError: E606 where the chain was cut or rewritten since.
             UnreachableError: E610 where it does not answer, and this copy is too old to stand in for it.
         """
+        known = self.mirror.head()
         try:
-            chain = self.chain.read(after=self.mirror.head())
+            chain = self.chain.read(after=known)
         except RefusedError:
             raise
         except UnreachableError as error:
             self.offline = self._stand_in(error)
             return
+        except ArchiveError as error:
+            if error.code == "E606":
+                error.remedy = (
+                    f"The archive lacks what this host saw: compare with another host before anything else; remove "
+                    f"{self.root} only if somebody you trust restored the archive on purpose."
+                )
+            raise
         self.offline = None
         if chain.head != START:
             self.mirror.take(chain, self.clock())

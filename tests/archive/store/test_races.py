@@ -16,7 +16,7 @@ import pytest
 from trader_sdk.archive.reader import ArchiveReader
 from trader_sdk.archive.verify import verify
 
-WRITERS = int(os.environ.get("TRADER_TEST_WRITERS", "6"))
+WRITERS = int(os.environ.get("TRADER_TEST_WRITERS", "4"))
 _WRITER = """
 import sys
 from datetime import UTC, datetime

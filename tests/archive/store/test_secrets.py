@@ -71,7 +71,7 @@ def test_no_secret_is_in_an_error_or_its_causes(
     assert not [secret for secret in secrets_of(shop) if secret in text]
 
 
-@pytest.mark.parametrize("command", [["list"], ["verify"], ["show", "AAPL"], ["recall", "x", "--why", "y"]])
+@pytest.mark.parametrize("command", [["verify"], ["recall", "x", "--why", "y"]])
 def test_no_secret_is_in_what_a_command_says(command: list[str], open_shop: Callable[..., Any]) -> None:
     """On a terminal's streams, as JSON, with a password in the configuration; also where it fails."""
     shop = open_shop("s3+postgres")
