@@ -18,6 +18,7 @@ from trader_sdk.faults.session import play
 _LETTERS: Final = "DDDUUU.."
 _GAPS_IN: Final = 0.1
 """Share of the sessions in which a bar is missing; after one, a window holds no decision for long."""
+_RATES: Final = (1.0, 0.2, 0.2)
 _VOLUMES: Final = (200.0, 400.0, 2_000.0, 1e6)
 _POST, _ORDERS = "POST", "/v2/orders"
 _MOST_FAULTS: Final = 4
@@ -134,7 +135,7 @@ _MAKERS: Final[tuple[Callable[[Dice], Json], ...]] = (
 def random_scenario(seed: int) -> Scenario:
     """Return the session of a seed; the same seed always gives the same one."""
     rng = random.Random(seed)  # noqa: S311 - a campaign that can be repeated, no secret
-    n_bars = rng.randint(5, 8)
+    n_bars = rng.randint(4, 6)
     moves = ".D" + "".join(rng.choice(_LETTERS) for _ in range(n_bars - 2))
     if rng.random() < _GAPS_IN:
         moves = moves[:-1] + "x"
@@ -148,6 +149,7 @@ def random_scenario(seed: int) -> Scenario:
         volume=rng.choice(_VOLUMES),
         faults=faults,
         stops=stops,
+        monotonic_rate=rng.choice(_RATES),
     )
 
 

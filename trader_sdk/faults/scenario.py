@@ -26,7 +26,7 @@ from trader_sdk.exchange.fault_plan import FaultPlan, parse_plan, read_document
 from trader_sdk.faults.market import MarketSpec
 
 _FOLDER: Final = "scenarios"
-_DEFAULT_MOVES: Final = {"SIM": "..D...U...D."}
+_DEFAULT_MOVES: Final = {"SIM": "..D..U..D"}
 Fact = str | int | list[str]
 
 
@@ -41,6 +41,7 @@ class Scenario(BaseModel):
         faults: The plan (:mod:`~trader_sdk.exchange.fault_plan`).
         config: Fields of the trader's configuration that differ.
         stops: Bars after which the trader is stopped and started again.
+        monotonic_rate: Seconds of the monotonic clock in a second of the venue's; a slow one makes comparisons rare.
         pace_seconds: Real seconds a bar takes, for what lives in real time, such as reconnecting.
         expect: The right outcome by fact (:mod:`~trader_sdk.faults.outcome`); a list must be contained, any other value
             must be equal.
@@ -58,6 +59,7 @@ class Scenario(BaseModel):
     faults: tuple[dict[str, Any], ...] = ()
     config: dict[str, Any] = Field(default_factory=dict)
     stops: tuple[int, ...] = ()
+    monotonic_rate: float = Field(default=1.0, gt=0)
     pace_seconds: float = Field(default=0.0, ge=0)
     expect: dict[str, Fact] = Field(default_factory=dict)
 

@@ -46,8 +46,7 @@ def play(scenario: Scenario, folder: Path, archive: Path, *, own_process: bool =
     market = scenario.market
     told: list[tuple[str, Mapping[str, Any]]] = []
     n_told = 0
-    pace = scenario.pace_seconds
-    with opened(folder / "exchange", market, scenario.plan, own_process=own_process, pace_seconds=pace) as venue:
+    with opened(folder / "exchange", scenario, own_process=own_process) as venue:
         first = bar_time(market.replay_start())
         ends = [first + market.length * bar + _AFTER_LAST_BAR for bar in (*scenario.stops, market.n_bars)]
         ended = _Ended()

@@ -22,9 +22,8 @@ from trader_sdk.contract.bars import DataKind
 from trader_sdk.contract.errors import BrokerError
 from trader_sdk.exchange import AssetSetup, ExchangeSetup, LocalExchange
 from trader_sdk.exchange.config import LOG_FILE
-from trader_sdk.exchange.fault_plan import FaultPlan
 from trader_sdk.exchange.server import serve
-from trader_sdk.faults.market import MarketSpec
+from trader_sdk.faults.scenario import Scenario
 from trader_sdk.live.clock import WallClock
 from trader_sdk.live.schedule import Schedule
 
@@ -79,6 +78,7 @@ class PlayedVenue:
 
     Args:
         exchange: Running.
+        monotonic_rate: Seconds of the monotonic clock in a second of the venue's.
         pace_seconds: Real seconds that a bar takes beside the trader's own.
 
     Attributes:
@@ -87,8 +87,8 @@ class PlayedVenue:
         headers: The keys.
     """
 
-    def __init__(self, exchange: LocalExchange, pace_seconds: float = 0.0) -> None:
-        self._pace_seconds = pace_seconds
+    def __init__(self, exchange: LocalExchange, *, monotonic_rate: float, pace_seconds: float) -> None:
+        self._monotonic_rate, self._pace_seconds = monotonic_rate, pace_seconds
         credentials = Credentials.of(exchange.key, exchange.secret)
         endpoint = local_endpoint(exchange, feed_label="simulated", data_kind=DataKind.SIMULATED)
         self.broker = PlayedBroker(endpoint, credentials, timeouts=BOUNDS, retry=_RETRY)
@@ -103,8 +103,8 @@ class PlayedVenue:
         return self._state.at
 
     def monotonic(self) -> float:
-        """Return venue time in seconds, for what is timed on the monotonic clock."""
-        return self._state.at.timestamp()
+        """Return seconds that follow venue time, for what is timed on the monotonic clock."""
+        return self._state.at.timestamp() * self._monotonic_rate
 
     async def sleep(self, seconds: float) -> None:
         """Let ``seconds`` pass at the venue, instant by instant; a sleep that is cut short leaves time consistent."""
@@ -145,27 +145,25 @@ class PlayedVenue:
 
 
 @contextmanager
-def opened(
-    folder: Path, market: MarketSpec, plan: FaultPlan, *, own_process: bool, pace_seconds: float = 0.0
-) -> Iterator[PlayedVenue]:
-    """Yield a venue that replays ``market`` and misbehaves by ``plan``.
+def opened(folder: Path, scenario: Scenario, *, own_process: bool) -> Iterator[PlayedVenue]:
+    """Yield a venue that replays a scenario's market and misbehaves by its plan.
 
     Args:
         folder: Keeps the exchange's log.
-        market: What is replayed.
-        plan: What goes wrong.
+        scenario: Market, plan and clocks.
         own_process: Whether the exchange is a process, or a thread of this one.
-        pace_seconds: Real seconds that a bar takes beside the trader's own.
     """
     folder.mkdir(parents=True, exist_ok=True)
     plan_file = folder / PLAN_FILE
-    plan_file.write_text(json.dumps(plan.dump(), indent=1), "utf-8")
+    plan_file.write_text(json.dumps(scenario.plan.dump(), indent=1), "utf-8")
+    market = scenario.market
     bars = market.bars()
     assets = tuple(AssetSetup.of(series) for series in bars.values())
     setup = ExchangeSetup(run_id="faults", assets=assets, start_ns=market.replay_start())
     kind = LocalExchange if own_process else ThreadExchange
     with kind(folder, setup, bars, sessions=market.sessions(), fault_plan=plan_file) as exchange:
-        venue = PlayedVenue(exchange, pace_seconds)
+        rates = {"monotonic_rate": scenario.monotonic_rate, "pace_seconds": scenario.pace_seconds}
+        venue = PlayedVenue(exchange, **rates)
         try:
             yield venue
         finally:
