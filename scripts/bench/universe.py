@@ -3,8 +3,8 @@
 Each symbol is a slot of its own with the reference policy; the archive is read once a call. The peer is what a desk
 without an archive runs: a loop over `torch.load(weights_only=True)` of each training checkpoint, its optimizer in it, a
 network and a strict `load_state_dict`, nothing verified and nothing approved. Warm page cache; each model is let go
-before the next round. The door hashes twice, the file and the policy in it, since a verdict is bound to both: four fifths
-of its time, at the speed of the processor's SHA instructions.
+before the next round. The door hashes twice, the file and the policy in it, since a verdict is bound to both: that is
+four fifths of its time, at the speed of the processor's SHA instructions.
 """
 
 from __future__ import annotations
