@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,24 @@ from trader_sdk.contract.errors import Finding
 
 _KEPT = "Its values were kept and its class was not imported; save plain data to silence this note."
 _SCALARS = (bool, int, float, type(None))
+
+
+def _written_out(value: object, known: dict[int, int], depth: int = 0) -> int:
+    """Return how many values this one is when shared references are written out; endless where it holds itself."""
+    inner: Iterable[object]
+    if isinstance(value, dict):
+        inner = value.values()
+    elif isinstance(value, list | tuple):
+        inner = value
+    elif type(value) is Foreign:
+        inner = (value.state,)
+    else:
+        return 1
+    if id(value) not in known:
+        if depth > MAX_DEPTH:
+            return MAX_VALUES + 1
+        known[id(value)] = 1 + sum(_written_out(item, known, depth + 1) for item in inner)
+    return known[id(value)]
 
 
 class Plainer:
@@ -36,9 +54,10 @@ class Plainer:
         Raises:
             CheckpointError: E107 beyond a limit, E101 for what is no data.
         """
-        self._left -= 1
-        if self._left < 0 or depth > MAX_DEPTH:
+        # Counted before the first is written: a few hundred bytes of shared references can stand for a billion values.
+        if depth > MAX_DEPTH or (depth == 0 and _written_out(value, {}) > self._left):
             raise too_large("the data is too deep or has too many values", where=where, expected=f"depth {MAX_DEPTH}")
+        self._left -= 1
         kind = type(value)
         if kind in _SCALARS:
             return value
