@@ -14,7 +14,7 @@ from trader_sdk.exchange.fault_plan import FaultPlan, load_plan, parse_plan
 from trader_sdk.exchange.faults import CloseSocket, Garbage, StreamName
 from trader_sdk.exchange.planned_faults import PlannedFaults
 from trader_sdk.faults.scenario import Scenario
-from trader_sdk.faults.stage import opened
+from trader_sdk.faults.stage import opened, struck_at
 
 ORDERS = StreamName.TRADE_UPDATES
 
@@ -118,14 +118,14 @@ def test_plan_that_is_no_file_of_ours_is_refused(tmp_path: Path) -> None:
 
 def test_fault_surface_replaces_the_plan_and_tells_what_it_did(tmp_path: Path) -> None:
     """``POST /_fault`` puts another plan in force; a write is noted with its fate; a bad plan changes nothing."""
-    with opened(tmp_path, Scenario(id="X", title="t", right="r"), own_process=False) as venue:
-        url, headers = venue.address, venue.headers
+    with opened(tmp_path, Scenario(id="X", title="t", right="r"), own_process=False) as address:
+        url, headers = address.rest_url, address.headers
         plan = {"faults": [{"kind": "http", "method": "DELETE", "effect": "status", "status": 418, "body": "tea"}]}
         assert requests.post(f"{url}/_fault", json=plan, headers=headers, timeout=5).json()["writes"] == []
         reply = requests.delete(f"{url}/v2/orders", headers=headers, timeout=5)
         assert (reply.status_code, reply.text) == (418, "tea")
         assert requests.post(f"{url}/_fault", json={"x": 1}, headers=headers, timeout=5).status_code == 422
-        struck = venue.struck()
+        struck = struck_at(address)
         assert [write["fault"] for write in struck["writes"]] == ["status"]
         assert struck["fired"][0]["method"] == "DELETE"
         assert requests.get(f"{url}/_fault", timeout=5).status_code == 401

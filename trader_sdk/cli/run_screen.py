@@ -172,6 +172,31 @@ def _trouble(fields: Fields) -> str:
     return f"  broker: {fields['message']} ({fields['in_a_row']} in a row)"
 
 
+def _limit_changed(fields: Fields) -> str:
+    return f"  {fields['symbol']}: {fields['limit']}: {fields['cause']}"
+
+
+def _feed_degraded(fields: Fields) -> str:
+    advice = f"; {fields['advice']}" if fields["advice"] else ""
+    return _wrapped(f"bars' stream refused ({fields['code']} {fields['message']}){advice}. Bars come over REST.")
+
+
+def _feed_recovered(_fields: Fields) -> str:
+    return "  bars' stream is back"
+
+
+def _stream_reopened(fields: Fields) -> str:
+    return f"  {fields['stream']} was {fields['cause']}: opened anew"
+
+
+def _stream_flapping(fields: Fields) -> str:
+    return f"  {fields['stream']} keeps breaking: no position is opened until it holds"
+
+
+def _frame_quarantined(fields: Fields) -> str:
+    return f"  a frame of {fields['stream']} was not understood; kept in {fields['file']}"
+
+
 def _state(fields: Fields) -> str:
     return f"  {fields['state']}: {fields['cause']}"
 
@@ -208,6 +233,12 @@ _TEXTS: Final[Mapping[str, Callable[[Fields], str | None]]] = {
     "order_unknown": _order_unknown,
     "drift_found": _drift,
     "broker_trouble": _trouble,
+    "limit_changed": _limit_changed,
+    "feed_degraded": _feed_degraded,
+    "feed_recovered": _feed_recovered,
+    "stream_reopened": _stream_reopened,
+    "stream_flapping": _stream_flapping,
+    "frame_quarantined": _frame_quarantined,
     "state_changed": _state,
     "run_finished": _finished,
 }

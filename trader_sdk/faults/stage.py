@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import requests
+from pydantic import BaseModel, ConfigDict
 
 from trader_sdk.broker.alpaca import AlpacaBroker
 from trader_sdk.broker.alpaca_http import ReadRetry
@@ -73,28 +74,49 @@ class PlayedBroker(AlpacaBroker):
         return "alpaca-paper"
 
 
+class Address(BaseModel):
+    """Where a running exchange is, as plain data that another process can be told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rest_url: str
+    data_url: str
+    trading_stream_url: str
+    data_stream_url: str
+    crypto_stream_url: str
+    control_url: str
+    key: str
+    secret: str
+
+    @classmethod
+    def of(cls, exchange: LocalExchange) -> Self:
+        """Return where ``exchange`` is."""
+        return cls(**{name: getattr(exchange, name) for name in cls.model_fields})
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Return the keys as requests carry them."""
+        return {"APCA-API-KEY-ID": self.key, "APCA-API-SECRET-KEY": self.secret}
+
+
 class PlayedVenue:
     """A running venue whose time passes only while the trader sleeps.
 
     Args:
-        exchange: Running.
+        address: Of a running exchange.
         monotonic_rate: Seconds of the monotonic clock in a second of the venue's.
         pace_seconds: Real seconds that a bar takes beside the trader's own.
 
     Attributes:
         broker: The port to it.
-        address: Of its HTTP surfaces.
-        headers: The keys.
     """
 
-    def __init__(self, exchange: LocalExchange, *, monotonic_rate: float, pace_seconds: float) -> None:
+    def __init__(self, address: Address, *, monotonic_rate: float, pace_seconds: float) -> None:
         self._monotonic_rate, self._pace_seconds = monotonic_rate, pace_seconds
-        credentials = Credentials.of(exchange.key, exchange.secret)
-        endpoint = local_endpoint(exchange, feed_label="simulated", data_kind=DataKind.SIMULATED)
+        credentials = Credentials.of(address.key, address.secret)
+        endpoint = local_endpoint(address, feed_label="simulated", data_kind=DataKind.SIMULATED)
         self.broker = PlayedBroker(endpoint, credentials, timeouts=BOUNDS, retry=_RETRY)
-        self.address = exchange.rest_url
-        self.headers = {"APCA-API-KEY-ID": exchange.key, "APCA-API-SECRET-KEY": exchange.secret}
-        self._control = LocalControl(exchange.control_url, credentials)
+        self._control = LocalControl(address.control_url, credentials)
         self._state = self._control.state()
         self._moving: asyncio.Future[None] | None = None
 
@@ -133,11 +155,6 @@ class PlayedVenue:
         """Return where the replay stands."""
         return self._state
 
-    def struck(self) -> dict[str, Any]:
-        """Return what the plan did: strikes, writes, counts of requests."""
-        reply = requests.get(f"{self.address}/_fault", headers=self.headers, timeout=10)
-        return dict(reply.json())
-
     def close(self) -> None:
         """Close the connections."""
         self._control.close()
@@ -145,8 +162,8 @@ class PlayedVenue:
 
 
 @contextmanager
-def opened(folder: Path, scenario: Scenario, *, own_process: bool) -> Iterator[PlayedVenue]:
-    """Yield a venue that replays a scenario's market and misbehaves by its plan.
+def opened(folder: Path, scenario: Scenario, *, own_process: bool) -> Iterator[Address]:
+    """Yield the address of a venue that replays a scenario's market and misbehaves by its plan.
 
     Args:
         folder: Keeps the exchange's log.
@@ -162,12 +179,12 @@ def opened(folder: Path, scenario: Scenario, *, own_process: bool) -> Iterator[P
     setup = ExchangeSetup(run_id="faults", assets=assets, start_ns=market.replay_start())
     kind = LocalExchange if own_process else ThreadExchange
     with kind(folder, setup, bars, sessions=market.sessions(), fault_plan=plan_file) as exchange:
-        rates = {"monotonic_rate": scenario.monotonic_rate, "pace_seconds": scenario.pace_seconds}
-        venue = PlayedVenue(exchange, **rates)
-        try:
-            yield venue
-        finally:
-            venue.close()
+        yield Address.of(exchange)
+
+
+def struck_at(address: Address) -> dict[str, Any]:
+    """Return what the plan did: strikes, writes, counts of requests."""
+    return dict(requests.get(f"{address.rest_url}/_fault", headers=address.headers, timeout=10).json())
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
