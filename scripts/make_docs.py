@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
@@ -117,6 +118,32 @@ def documents_page() -> str:
     return page
 
 
+def faults_page() -> str:
+    """Return every fault, the one right outcome, and what the last published campaign found (faults.json)."""
+    from trader_sdk.faults.scenario import load_scenarios
+
+    published = json.loads((REFERENCE / "faults.json").read_text("utf-8"))
+    results = {row["fault"]: row for row in published}
+    rows = [_fault_row(scenario.id, scenario.title, scenario.right, results) for scenario in load_scenarios()]
+    bad = [row["fault"] for row in published if not row["ok"]]
+    intro = (
+        "# Faults and what came of them\n\nEvery scenario of [the campaign](../guide/faults.md), the one right "
+        "behaviour, and the outcome that `trader faults run` last wrote to `faults.json`: each session played twice, "
+        f"the exchange in a process of its own. {len(published)} faults, {len(bad)} not as they must be"
+        f"{': ' + ', '.join(bad) if bad else ''}.\n\n"
+    )
+    return intro + table(("fault", "what goes wrong", "the right behaviour", "outcome", "oracles", "ok"), rows)
+
+
+def _fault_row(name: str, title: str, right: str, results: dict[str, dict[str, Any]]) -> tuple[str, ...]:
+    result = results.get(name)
+    if result is None:
+        return name, title, right, "not played yet", "", ""
+    broken = [oracle for oracle, holds in result["oracles"].items() if not holds]
+    oracles = f"broken: {', '.join(broken)}" if broken else f"I1-I{len(result['oracles'])} hold"
+    return name, title, right, f"`{result['outcome']}`", oracles, "yes" if result["ok"] else "NO"
+
+
 def commands_page() -> str:
     """Return what every command says with ``--help``."""
     from trader_sdk.cli import COMMANDS, GROUPS
@@ -141,6 +168,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "costs.md": costs_page,
     "documents.md": documents_page,
     "commands.md": commands_page,
+    "faults.md": faults_page,
 }
 
 
