@@ -44,7 +44,7 @@ APPROVED = "archive: query approved of a slot"
 DURABLE = "archive: whole durable archive_training_run"
 GROWTH = "archive: growth, "
 SLOTS = 200
-REGISTERED = 1_000
+REGISTERED = 2_000
 MLFLOW = "mlflow"
 MLFLOW_WAL = "mlflow, WAL too"
 Registry: TypeAlias = Mapping[str, Callable[[], object]]
@@ -90,7 +90,7 @@ def _growth(archives: list[FilledArchive], rounds: int) -> Iterator[Row]:
         "durable archive_training_run": FilledArchive.archive_a_run,
     }
     for name, work in works.items():
-        count = 2 if name.startswith("durable") else 20
+        count = 2 if name.startswith("durable") else 100
         cases = {str(archive.size): repeated(partial(work, archive), count) for archive in archives}
         taken = interleaved(cases, min(rounds, 7))
         base = taken[str(archives[0].size)]
