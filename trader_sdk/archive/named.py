@@ -9,17 +9,21 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from trader_sdk.contract.documents import Who
+from trader_sdk.contract.documents import AuditRecord, Who
 from trader_sdk.contract.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from trader_sdk.archive.index.archive_index import ArchiveIndex
     from trader_sdk.archive.location import Place
+    from trader_sdk.archive.store.chain import ChainHead
     from trader_sdk.archive.store.port import Store
 
 CONFIG_FILE: Final = "trader.toml"
@@ -120,15 +124,20 @@ def _place(named: NamedArchive) -> Place:
     if named.index is not None:
         from trader_sdk.archive.store.postgres import PostgresChain
 
-        url = named.index.get_secret_value()
-        chain = PostgresChain(url)
-        mirror = Mirror(_copy_folder(_origin(store), chain.where))
-
         def index() -> ArchiveIndex:
             from trader_sdk.archive.index.archive_index import ArchiveIndex
 
             return ArchiveIndex(url)
 
+        kept = cache(index)  # it connects to nothing: records go in on the connection that commits them
+
+        def along(connection: Connection, record: AuditRecord, head: ChainHead) -> None:
+            with kept().database.typed_errors():
+                kept().advance_within(connection, [record], head)
+
+        url = named.index.get_secret_value()
+        chain = PostgresChain(url, along)
+        mirror = Mirror(_copy_folder(_origin(store), chain.where))
         return SharedPlace(store, chain, mirror, lambda: Who(kind="database", name=chain.role), index, offline_for)
     from trader_sdk.archive.store.object_chain import ObjectChain
 

@@ -77,7 +77,9 @@ class ArchiveReader:
         self.root = self.place.root
         if not (self.root / AUDIT_FILE).is_file():
             what = "the archive is empty" if self.root.is_dir() else "there is no archive here"
-            raise ArchiveError("E608", what, where=self.place.where, expected=f"a folder with {AUDIT_FILE}")
+            is_folder = self.place.where == str(self.root)
+            expected = f"a folder with {AUDIT_FILE}" if is_folder else "a chain with a first run"
+            raise ArchiveError("E608", what, where=self.place.where, expected=expected)
         verified = verified_state(AuditLog(self.root))
         self.head: ChainHead = verified.head
         self.state: ArchiveState = verified.state

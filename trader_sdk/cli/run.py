@@ -33,7 +33,7 @@ def run(
     strict_version: Annotated[
         int | None, typer.Option(min=0, max=1, help="1: refuse POLICY findings; the default for real money.")
     ] = None,
-    archive: Annotated[str | None, typer.Option(help="Training archive; the packaged demo if omitted.")] = None,
+    archive: Annotated[str | None, typer.Option(help="Folder, name or URL; the packaged demo if omitted.")] = None,
     symbols: Annotated[str, typer.Option(help="Comma-separated; every slot with a champion if omitted.")] = "",
     timeframe: Annotated[str | None, typer.Option(help="1Min ... 1Day; the only one there is if omitted.")] = None,
     broker: Annotated[str, typer.Option(help="auto, alpaca or local.")] = "auto",

@@ -24,6 +24,9 @@ _CONNECT_AGAIN_SECONDS: Final = 3.0
 _UNDEFINED_TABLE: Final = "42P01"
 _LOCK_TIMEOUT: Final = "55P03"
 _NO_ANSWER: Final = ("08", "57P", "53300")  # connection lost, shutting down, starting up, no connection left
+_SET_LIMITS: Final = sa.text(
+    "SELECT set_config('statement_timeout', :statement, true), set_config('lock_timeout', :lock, true)"
+)
 _REMEDY_OF_STATE: Final = {
     "42501": "This role may not write: use a role with INSERT on audit, or only read with this one.",
     "25006": "This connection is read-only: use a role and a server that may write.",
@@ -114,8 +117,8 @@ class PostgresDatabase:
     def _limit(self, connection: sa.Connection) -> None:
         # Set in the session and not at connecting: poolers between us and the server refuse start-up options.
         milliseconds = int(1000 * self._timeout_seconds)
-        for name, value in (("statement_timeout", milliseconds), ("lock_timeout", 2 * milliseconds // 3)):
-            connection.execute(sa.text("SELECT set_config(:name, :value, true)"), {"name": name, "value": str(value)})
+        limits = {"statement": str(milliseconds), "lock": str(2 * milliseconds // 3)}
+        connection.execute(_SET_LIMITS, limits)
 
     @cached_property
     def _engine(self) -> sa.Engine:

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from trader_sdk.contract.errors import ArchiveError
 
 _MAX_FOUND = 300
+_SHORTEST_SECRET = 3
 _REFUSED_REMEDY = (
     "Nothing is lost: check the keys or the role in use and what they may do; reading needs read access only."
 )
@@ -56,7 +57,7 @@ def brief(error: BaseException, secrets: Collection[str] = ()) -> str:
 
 
 def redacted(text: str, secrets: Collection[str]) -> str:
-    """Return ``text`` with every secret replaced by ``***``, longest first."""
-    for secret in sorted((one for one in secrets if one), key=len, reverse=True):
+    """Return ``text`` with every secret replaced by ``***``, longest first; what is shorter is no secret to anybody."""
+    for secret in sorted((one for one in secrets if len(one) >= _SHORTEST_SECRET), key=len, reverse=True):
         text = text.replace(secret, "***")
     return text

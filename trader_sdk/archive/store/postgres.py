@@ -92,6 +92,7 @@ class PostgresChain:
     ) -> None:
         self._database = PostgresDatabase(url, timeout_seconds)
         self._along = along
+        self._is_prepared = False
 
     @property
     def where(self) -> str:
@@ -202,6 +203,8 @@ class PostgresChain:
 
     def _prepare(self) -> None:
         """Make the tables where there are none; refuse those of a later release."""
+        if self._is_prepared:
+            return
         if self._version() is None:
             with self._database.writing(_WRITERS_LOCK) as connection:
                 if not sa.inspect(connection).has_table(_AUDIT.name):
@@ -210,6 +213,7 @@ class PostgresChain:
                         connection.execute(sa.text(guard))
                     connection.execute(sa.insert(_SCHEMA_VERSION).values(version=DATABASE_SCHEMA))
             self._version()
+        self._is_prepared = True
 
     def _version(self) -> int | None:
         try:
