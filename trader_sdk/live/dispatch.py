@@ -72,3 +72,9 @@ class Dispatch:
         if _GRAVITY[state] > _GRAVITY[self._journal.ledger.state]:
             body = {"state": state.value, "cause": cause}
             self._desk.commit([Draft(JournalEvent.STATE_CHANGED, at, body)])
+
+    def note_halt(self, symbol: str, message: str, at: datetime, *, is_halted: bool) -> None:
+        """Record that the venue halts a symbol, or lets it trade again; saying so twice changes nothing."""
+        if is_halted is not self._journal.ledger.is_halted(symbol, at):
+            body = {"limit": "halt" if is_halted else "resume", "symbol": symbol, "cause": message}
+            self._desk.commit([Draft(JournalEvent.LIMIT_CHANGED, at, body)])

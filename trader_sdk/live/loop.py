@@ -94,10 +94,8 @@ class SessionLoop:
 
     def note_trading_status(self, symbol: str, is_halted: bool, message: str) -> None:
         """Record that the venue halts a symbol, or lets it trade again."""
-        ledger, now = self._session.journal.ledger, self._session.clock.now()
-        if symbol in self._session.lines and is_halted is not ledger.is_halted(symbol, now):
-            body = {"limit": "halt" if is_halted else "resume", "symbol": symbol, "cause": message}
-            self._session.desk.commit([Draft(JournalEvent.LIMIT_CHANGED, now, body)])
+        if symbol in self._session.lines:
+            self._dispatch.note_halt(symbol, message, self._session.clock.now(), is_halted=is_halted)
 
     async def _check_again(self, intent: OrderIntent, now: datetime) -> Reason | None:
         return await self._session.step.check_again(intent, self._session.journal.ledger, now)
@@ -182,15 +180,9 @@ class SessionLoop:
         if tick.bars_due or self._lacks_bars(tick.at):
             await self._on_bars(tick.at)
         is_due = self._session.clock.monotonic() - self._reconciled_at >= RECONCILE_EVERY_SECONDS
-        if (is_due and not self._is_local) or self._is_behind():
+        lost = self._streams is not None and self._streams.lost_something()
+        if (is_due and not self._is_local) or lost:
             await self.reconcile()
-
-    def _is_behind(self) -> bool:
-        """Return, once, whether a stream lost something since the last comparison with the venue."""
-        if self._streams is None or not self._streams.inbox.is_behind:
-            return False
-        self._streams.inbox.is_behind = False
-        return True
 
     async def _on_bars(self, now: datetime) -> None:
         feed = self._session.feed
@@ -200,12 +192,7 @@ class SessionLoop:
         if bars:
             await self._step(bars, now)
         if bars and feed.uses_stream and self._streams is not None:
-            await self._reopen_if_mute(self._streams, streamed=feed.came_streamed)
-
-    async def _reopen_if_mute(self, streams: Streams, *, streamed: bool) -> None:
-        if streams.inbox.watch.bars_came(streamed=streamed):
-            self._say("stream_reopened", {"stream": port.StreamName.MARKET_DATA.value, "cause": "open and mute"})
-            await streams.reopen()
+            await self._streams.reopen_if_mute(streamed=feed.came_streamed)
 
     async def _step(self, bars: Mapping[str, Sequence[Bar]], now: datetime) -> StepReport:
         session, ledger = self._session, self._session.journal.ledger

@@ -17,7 +17,7 @@ class Streams:
         broker: Opens them.
         worker: The thread for broker calls.
         symbols: Whose bars.
-        inbox: Takes what they bring.
+        inbox: Takes what they bring, and knows how they are.
     """
 
     def __init__(
@@ -30,8 +30,21 @@ class Streams:
         """Start both."""
         self._handle = await self._worker.call(lambda: self._broker.stream(self._symbols, self.inbox.put))
 
-    async def reopen(self) -> None:
-        """Close both and start them anew; REST carries on meanwhile."""
+    def lost_something(self) -> bool:
+        """Return, once, whether a stream broke or brought what nobody understands, so that REST must be asked."""
+        lost, self.inbox.is_behind = self.inbox.is_behind, False
+        return lost
+
+    async def reopen_if_mute(self, *, streamed: bool) -> None:
+        """Start both anew if they are open and bring no bars; REST carries on meanwhile.
+
+        Args:
+            streamed: Whether any of the newest bars came over the stream.
+        """
+        watch = self.inbox.watch
+        if not watch.bars_came(streamed=streamed):
+            return
+        watch.say("stream_reopened", {"stream": port.StreamName.MARKET_DATA.value, "cause": "open and mute"})
         # A thread of its own: closing joins the streams' threads, and orders must not queue behind that.
         await asyncio.to_thread(self.close)
         await self.open()
