@@ -27,6 +27,7 @@ from trader_sdk.contract.sleeve import Fills, SleeveArray
 from trader_sdk.contract.spec import ModelSpec
 from trader_sdk.engine.dense import DensePolicy
 from trader_sdk.engine.history import HistoryEngine, SplitPolicy
+from trader_sdk.engine.tail import BatchTail
 from trader_sdk.engine.ties import dense_logits, near_ties
 
 __all__ = ["NO_DECISION", "ActionTable", "Prices", "Track", "Walk", "fill_decisions", "walk_tracks", "walk_windows"]
@@ -153,14 +154,18 @@ def _walk_together(engine: HistoryEngine, desk: Desk) -> None:
     spec, costs, recorder = desk.spec, desk.costs, desk.recorder
     table, (opens, closes) = ActionTable.of(spec), desk.prices()
     sleeves = SleeveArray.start(np.full(len(desk.tracks), INITIAL_EQUITY))
+    policy = engine.policy
+    logits_of = (
+        BatchTail(policy, len(desk.tracks)).logits if isinstance(policy, DensePolicy) else policy.logits_from_sums
+    )
     for bar, sums, ties in _sums_by_bar(engine, desk):
         close, next_open, next_close = closes[bar], opens[bar + 1], closes[bar + 1]
         account = sleeves.columns(close, spec.n_account)
-        logits = engine.policy.logits_from_sums(sums, account)
+        logits = logits_of(sums, account)
         actions = logits.argmax(axis=1)
-        if isinstance(engine.policy, DensePolicy):
+        if isinstance(policy, DensePolicy):
             for column in np.flatnonzero(near_ties(logits, ties)).tolist():
-                actions[column] = _decided_densely(engine.policy, desk.tracks[column], bar, account[column])
+                actions[column] = _decided_densely(policy, desk.tracks[column], bar, account[column])
         before = sleeves.equity(next_open)
         fills = fill_decisions(
             sleeves, actions, table, close=close, next_open=next_open, costs=costs, limits=desk.limits

@@ -95,8 +95,14 @@ def history_logits(policy: DensePolicy, market: Floats, account: Floats) -> tupl
         for first in range(0, len(sums), _AT_ONCE):
             part = slice(start + first, start + min(first + _AT_ONCE, len(sums)))
             logits[part] = tail.logits(sums[first : first + _AT_ONCE], account[part])
-    tied = np.flatnonzero(near_ties(logits, engine.ties(market)))
-    for first in range(0, len(tied), _AT_ONCE):
-        some = tied[first : first + _AT_ONCE]
-        logits[some] = dense_logits(policy, market[some[:, None] + np.arange(policy.window)], account[some])
+            _decide_ties(
+                policy, engine, market[part.start : part.stop + policy.window - 1], account[part], logits[part]
+            )
     return logits, engine.engine
+
+
+def _decide_ties(policy: DensePolicy, engine: HistoryEngine, market: Floats, account: Floats, logits: Floats) -> None:
+    tied = np.flatnonzero(near_ties(logits, engine.ties(market)))
+    if len(tied):
+        windows = market[tied[:, None] + np.arange(policy.window)]
+        logits[tied] = dense_logits(policy, windows, account[tied])

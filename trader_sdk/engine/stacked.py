@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from trader_sdk.contract.spec import MARKET_FEATURES
 from trader_sdk.engine.dense import DensePolicy, Floats
-from trader_sdk.engine.tail import IN_PLACE, BatchLayers
+from trader_sdk.engine.tail import MANY_IN_PLACE, BatchLayers
 from trader_sdk.engine.ties import EPSILON, NEAR_TIE, dense_logits, near_ties
 
 Places = NDArray[np.int64]
@@ -113,7 +113,7 @@ class OwnLayers:
         first, count = policies[0], len(policies)
         self._policies = policies
         self.window, self.n_account = first.window, first.n_account
-        self._activate = IN_PLACE[first.activation]
+        self._activate = MANY_IN_PLACE[first.activation]
         self._first = _stack([np.concatenate([_newest(p), p.account_weight], axis=1).T for p in policies])
         # Rows by output: dot products over whole rows read memory a quarter faster than products by vector.
         self._rest = [_stack([policy.layers[layer][0] for policy in policies]) for layer in range(1, len(first.layers))]
@@ -134,11 +134,12 @@ class OwnLayers:
         values = self._values[0]
         np.matmul(self.inputs[:, None], self._first, out=values[:, None])
         values += self.older
-        for weight, bias, out in zip(self._rest, self._biases, self._values[1:], strict=True):
-            self._activate(values)
-            np.vecdot(weight, values[:, None], out=out)
-            out += bias
-            values = out
+        with np.errstate(over="ignore"):
+            for weight, bias, out in zip(self._rest, self._biases, self._values[1:], strict=True):
+                self._activate(values)
+                np.vecdot(weight, values[:, None], out=out)
+                out += bias
+                values = out
         return values
 
 

@@ -29,6 +29,26 @@ IN_PLACE: Final[Mapping[str, Callable[[Floats], None]]] = MappingProxyType(
 """The activations, written over their input."""
 
 
+_EXPONENTIALS_PAY: Final = 1 << 13
+
+
+def _many_tanh(values: Floats) -> None:
+    # numpy's exponential is vectorised where its tanh is not: a third faster, and within 2e-7 of it, a fifth of what
+    # the sums' own rounding brings. For a few hundred numbers the five calls cost more than they save.
+    if values.size < _EXPONENTIALS_PAY:
+        np.tanh(values, values)
+        return
+    np.multiply(values, np.float32(2), values)
+    np.exp(values, values)
+    np.add(values, np.float32(1), values)
+    np.divide(np.float32(2), values, values)
+    np.subtract(np.float32(1), values, values)
+
+
+MANY_IN_PLACE: Final[Mapping[str, Callable[[Floats], None]]] = MappingProxyType({**IN_PLACE, "tanh": _many_tanh})
+"""The same for contiguous arrays of many decisions; NaN stays, and what overflows becomes 1 as it should."""
+
+
 class SmallLayers:
     """The layers after the first, with the arrays between them. Not safe to share between threads.
 
@@ -71,22 +91,22 @@ class BatchLayers:
     """
 
     def __init__(self, policy: DensePolicy, count: int) -> None:
-        self._weights = policy.packed.rest
-        # Each layer reads (values, 1): the last input is the bias row's.
-        self._inputs = [np.ones((count, len(weight)), dtype=np.float32) for weight in self._weights]
-        self._values = [each[:, :-1] for each in self._inputs]
-        self._values.append(np.empty((count, policy.n_actions), dtype=np.float32))
+        # Contiguous values, and the bias added by itself: activations of rows with gaps between them take longer.
+        self._layers = [(weight[:-1], weight[-1]) for weight in policy.packed.rest]
+        widths = [len(policy.packed.bias), *(len(bias) for _, bias in self._layers)]
+        self._values = [np.empty((count, width), dtype=np.float32) for width in widths]
         self.sums = self._values[0]
-        self._activate = IN_PLACE[policy.activation]
+        self._activate = MANY_IN_PLACE[policy.activation]
 
     def run(self, count: int) -> Floats:
         """Return the logits (count, n_actions) of the first ``count`` sums; reused by the next call."""
-        for inputs, weight, values, out in zip(
-            self._inputs, self._weights, self._values, self._values[1:], strict=False
-        ):
-            self._activate(values[:count])
-            np.matmul(inputs[:count], weight, out=out[:count])
-        return self._values[-1][:count]
+        values = self.sums[:count]
+        with np.errstate(over="ignore"):
+            for (weight, bias), buffer in zip(self._layers, self._values[1:], strict=True):
+                self._activate(values)
+                values = np.matmul(values, weight, out=buffer[:count])
+                values += bias
+        return values
 
 
 class BatchTail:
