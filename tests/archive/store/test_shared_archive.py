@@ -11,13 +11,17 @@ from typing import Any
 
 import pytest
 
-from trader_sdk.approved import deployable, load_approved
+from trader_sdk.approved import deployable, load_approved, load_approved_universe
+from trader_sdk.archive.export import export_runs
+from trader_sdk.archive.exported import verify_export
 from trader_sdk.archive.governance import Decider, override, promote, recall, revert
 from trader_sdk.archive.manager import TrainingArchiveManager, archive_run
 from trader_sdk.archive.reader import ArchiveReader
+from trader_sdk.archive.signatures import add_signature
 from trader_sdk.archive.verify import verify
 from trader_sdk.contract.documents import GateClass
-from trader_sdk.contract.errors import ArchiveError, CompatibilityError, LifecycleError, UsageError
+from trader_sdk.contract.errors import ArchiveError, CheckpointError, CompatibilityError, LifecycleError, UsageError
+from trader_sdk.signing import canonical_bytes, generate_key, sign
 
 
 def test_run_archived_on_one_host_is_loaded_on_another(shop: Any) -> None:
@@ -146,6 +150,39 @@ def test_archive_without_runs_is_typed_for_every_question(shop: Any) -> None:
         with pytest.raises(ArchiveError) as caught:
             act()
         assert caught.value.code == "E608"
+
+
+def test_universe_is_loaded_in_one_look_on_another_host(shop: Any) -> None:
+    """Side by side, a refusal a value."""
+    for seed, symbol in enumerate(("AAPL", "IBM")):
+        shop.archive(seed, symbol=symbol)
+    shop.move("trader-host")
+    found = load_approved_universe(shop.name, ["AAPL", "IBM", "MSFT"])
+    assert [isinstance(one, ArchiveError) for one in found.values()] == [False, False, True]
+
+
+def test_run_is_carried_out_of_one_archive_and_into_another(shop: Any, tmp_path: Path) -> None:
+    """Exported on another host, checked, and taken into a folder."""
+    run = shop.archive()
+    shop.move("partner-host")
+    reader = ArchiveReader(shop.name)
+    out = tmp_path / "out"
+    export_runs(reader, [run.timestamp], out, who=reader.place.identity(), at=datetime.now(UTC))
+    assert verify_export(out).faults == ()
+
+
+def test_verdict_is_signed_on_one_host_and_asked_for_on_another(shop: Any) -> None:
+    """The signature lies beside the runs; without it nothing trades where it is required."""
+    verdict = shop.archive().assessments[0]
+    key = generate_key()
+    shop.move("trader-host")
+    with pytest.raises(CheckpointError):
+        load_approved(shop.name, "AAPL", require_signature=[key.public])
+    shop.move("partner-host")
+    for _ in range(2):
+        add_signature(shop.name, sign(canonical_bytes(verdict), key))
+    shop.move("trader-host")
+    assert load_approved(shop.name, "AAPL", require_signature=[key.public]).approval
 
 
 _LIGHT = """
