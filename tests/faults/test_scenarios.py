@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from trader_sdk.contract.errors import ConfigError, UsageError
 from trader_sdk.faults.campaign import Archives, run_scenario
-from trader_sdk.faults.outcome import FACTS
+from trader_sdk.faults.outcome import FACTS, text_of
 from trader_sdk.faults.scenario import Scenario, load_scenarios, scenario_of_file
 from trader_sdk.live import desk
 from trader_sdk.live.views import request_of
@@ -80,3 +81,12 @@ def test_file_is_a_plan_or_a_whole_scenario(tmp_path: Path) -> None:
     assert scenario_of_file(whole).moves == {"SIM": ".D."}
     with pytest.raises(ConfigError, match="not a fault plan"):
         scenario_of_file(neither)
+
+
+def test_published_table_is_of_these_scenarios_and_has_no_failure() -> None:
+    """docs/reference/faults.json is what the campaign wrote: every scenario is in it, and all is as it must be."""
+    published = json.loads((Path(__file__).parents[2] / "docs" / "reference" / "faults.json").read_text("utf-8"))
+    assert {row["fault"] for row in published} == {scenario.id for scenario in SCENARIOS}
+    assert [row["fault"] for row in published if not row["ok"] or not all(row["oracles"].values())] == []
+    expected = {scenario.id: text_of(scenario.expect) for scenario in SCENARIOS}
+    assert {row["fault"]: row["expected"] for row in published} == expected
