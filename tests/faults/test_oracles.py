@@ -157,3 +157,12 @@ def test_decisions_are_found_out_when_they_differ() -> None:
     one, other = evidence([], journal(decision("HOLD"))), evidence([], journal(decision("BUY_50%")))
     assert broken(one, one) == set()
     assert broken(one, other) == {"I7"}
+
+
+def test_decisions_that_only_one_play_made_are_no_difference_when_faults_struck_elsewhere() -> None:
+    """I7 compares like with like: where the plan struck differently, what both plays decided must agree."""
+    decided, none = evidence([], journal(decision("HOLD"))), evidence([], journal())
+    struck = {"fired": [{"fault": 0, "bar": 1}]}
+    assert broken(decided, none) == {"I7"}
+    assert broken(decided, replace(none, struck=struck)) == set()
+    assert broken(decided, replace(evidence([], journal(decision("BUY_50%"))), struck=struck)) == {"I7"}
