@@ -90,3 +90,17 @@ def test_trainer_archives_and_a_reader_on_another_host_trades(
     assert (events[-1]["event"], events[-1]["bars"], events[-1]["decisions"]) == ("run_finished", 5, 5)
     assert [event["chosen"] for event in events if event["event"] == "gate_row"] == [True]
     assert shop.database.execute("SELECT count(*), max(seq) FROM audit") == before
+
+
+def test_training_is_refused_before_the_first_update_where_the_archive_is_away(
+    open_shop: Callable[..., Any], s3_wire: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit 5 and no folder, not a trained model that nobody can archive."""
+    from training.cli import run_app
+
+    open_shop("s3")
+    s3_wire.cut()
+    out = ["--out", str(tmp_path / "run"), "--archive", "desk", "--until", "2012-01-01"]
+    assert run_app([*TRAIN, *out]) == 5
+    assert "E610" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
