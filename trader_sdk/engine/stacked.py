@@ -136,7 +136,7 @@ class OwnLayers:
         values += self.older
         with np.errstate(over="ignore"):
             for weight, bias, out in zip(self._rest, self._biases, self._values[1:], strict=True):
-                self._activate(values)
+                self._activate(values, values)
                 np.vecdot(weight, values[:, None], out=out)
                 out += bias
                 values = out

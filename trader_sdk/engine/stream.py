@@ -9,6 +9,7 @@ import numpy as np
 
 from trader_sdk.contract.spec import MARKET_FEATURES
 from trader_sdk.engine.dense import DensePolicy, Floats
+from trader_sdk.engine.packed import aligned_empty
 from trader_sdk.engine.tail import SmallLayers
 from trader_sdk.engine.ties import NEAR_TIE, rounding
 
@@ -155,8 +156,8 @@ class _Turn(NamedTuple):
 def _with_sums(first: Floats) -> tuple[Floats, _Turn, _Turn]:
     """Return the first layer's weights with two further rows, where the older bars' sums stand, and their turns."""
     rows, hidden0 = first.shape
-    weight = np.zeros((rows + 2, hidden0), dtype=np.float32)
-    weight[:rows] = first
+    weight = aligned_empty((rows + 2, hidden0))
+    weight[:rows], weight[rows:] = first, 0.0
     return weight, _turn(weight, rows, 0), _turn(weight, rows, 1)
 
 

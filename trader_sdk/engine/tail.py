@@ -11,41 +11,39 @@ import numpy as np
 from trader_sdk.contract.spec import MARKET_FEATURES
 from trader_sdk.engine.dense import ACTIVATION_FUNCTIONS, DensePolicy, Floats
 
-
-def _tanh(values: Floats) -> None:
-    np.tanh(values, values)
+InPlace = Callable[[Floats, Floats], object]
 
 
-def _assigning(function: Callable[[Floats], Floats]) -> Callable[[Floats], None]:
-    def activate(values: Floats) -> None:
-        values[...] = function(values)
+def _assigning(function: Callable[[Floats], Floats]) -> InPlace:
+    def activate(values: Floats, out: Floats) -> None:
+        out[...] = function(values)
 
     return activate
 
 
-IN_PLACE: Final[Mapping[str, Callable[[Floats], None]]] = MappingProxyType(
-    {**{name: _assigning(function) for name, function in ACTIVATION_FUNCTIONS.items()}, "tanh": _tanh}
+IN_PLACE: Final[Mapping[str, InPlace]] = MappingProxyType(
+    {**{name: _assigning(function) for name, function in ACTIVATION_FUNCTIONS.items()}, "tanh": np.tanh}
 )
-"""The activations, written over their input."""
+"""The activations with the array that they write to, which may be their input."""
 
 
 _EXPONENTIALS_PAY: Final = 1 << 13
 
 
-def _many_tanh(values: Floats) -> None:
+def _many_tanh(values: Floats, out: Floats) -> None:
     # numpy's exponential is vectorised where its tanh is not: a third faster, and within 2e-7 of it, a fifth of what
     # the sums' own rounding brings. For a few hundred numbers the five calls cost more than they save.
     if values.size < _EXPONENTIALS_PAY:
-        np.tanh(values, values)
+        np.tanh(values, out)
         return
-    np.multiply(values, np.float32(2), values)
-    np.exp(values, values)
-    np.add(values, np.float32(1), values)
-    np.divide(np.float32(2), values, values)
-    np.subtract(np.float32(1), values, values)
+    np.multiply(values, np.float32(2), out)
+    np.exp(out, out)
+    np.add(out, np.float32(1), out)
+    np.divide(np.float32(2), out, out)
+    np.subtract(np.float32(1), out, out)
 
 
-MANY_IN_PLACE: Final[Mapping[str, Callable[[Floats], None]]] = MappingProxyType({**IN_PLACE, "tanh": _many_tanh})
+MANY_IN_PLACE: Final[Mapping[str, InPlace]] = MappingProxyType({**IN_PLACE, "tanh": _many_tanh})
 """The same for contiguous arrays of many decisions; NaN stays, and what overflows becomes 1 as it should."""
 
 
@@ -74,7 +72,7 @@ class SmallLayers:
         """Return the logits of :attr:`sums`."""
         activate = self._activate
         for values, inputs, weight, out in self._steps:
-            activate(values)
+            activate(values, values)
             inputs.dot(weight, out)
         return self.logits
 
@@ -103,7 +101,7 @@ class BatchLayers:
         values = self.sums[:count]
         with np.errstate(over="ignore"):
             for (weight, bias), buffer in zip(self._layers, self._values[1:], strict=True):
-                self._activate(values)
+                self._activate(values, values)
                 values = np.matmul(values, weight, out=buffer[:count])
                 values += bias
         return values
