@@ -138,12 +138,10 @@ class FilledArchive:
         self._head = self._registering.advance([next(self._coming)], self._head)
 
     def champion(self) -> None:
-        """Ask the index who holds a slot, and for the verdict behind it."""
+        """Ask the index for the verdict about the model that holds a slot: version, digests, class and tier."""
         key = self._key()
         with self._index.state() as state:
-            champion = state.champion(key)
-            assert champion is not None
-            assert state.newest_verdict(key, champion.version_id, champion.policy_sha256) is not None
+            assert state.champion_verdict(key) is not None
 
     def approved(self) -> None:
         """Ask the index for a slot's newest verdicts."""
@@ -154,7 +152,7 @@ class FilledArchive:
         """Ask as a reader does: hold the chain to what this host has verified, then ask its own index."""
         key = self._key()
         state = verified_state(self.log, copies=self._copies, folded_records=0).state
-        assert state.champion(key) is not None
+        assert state.champion_verdict(key) is not None
 
     def archive_a_run(self) -> None:
         """Judge, store and commit a run, fsynced, with its pages and its index."""

@@ -58,6 +58,9 @@ class ArchiveState(Protocol):
     def champion(self, key: SlotKey) -> Champion | None:
         """Return who holds a slot."""
 
+    def champion_verdict(self, key: SlotKey) -> VerdictRef | None:
+        """Return the newest verdict about the model that holds a slot."""
+
     def pointers(self, key: SlotKey) -> Pointers:
         """Return what a slot's pointers name."""
 
@@ -170,6 +173,11 @@ class FoldedState:
         """Return who holds a slot."""
         holders = self.holders.get(key)
         return champion_of(holders.moves[-1]) if holders and holders.moves else None
+
+    def champion_verdict(self, key: SlotKey) -> VerdictRef | None:
+        """Return the newest verdict about the model that holds a slot."""
+        champion = self.champion(key)
+        return self.newest_verdict(key, champion.version_id, champion.policy_sha256) if champion else None
 
     def pointers(self, key: SlotKey) -> Pointers:
         """Return what a slot's pointers name."""

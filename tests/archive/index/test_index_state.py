@@ -30,6 +30,7 @@ def slot_answers(state: ArchiveState, key: SlotKey) -> Iterator[Any]:
     """Yield every answer about one slot."""
     yield state.slot(key)
     yield state.champion(key)
+    yield state.champion_verdict(key)
     yield state.pointers(key)
     yield list(state.newest_first(key))
     yield [state.verdicts_of(key, limit) for limit in (None, 0, 1, 3)]

@@ -111,6 +111,11 @@ class IndexedState:
         row = self._session.one(sql.LAST_MOVES, {**slot_row(key), "limit": 1})
         return champion_of(held_of(row)) if row else None
 
+    def champion_verdict(self, key: SlotKey) -> VerdictRef | None:
+        """Return the newest verdict about the model that holds a slot, in one query."""
+        row = self._session.one(sql.CHAMPION_VERDICT, slot_row(key))
+        return verdict_of(row) if row else None
+
     def pointers(self, key: SlotKey) -> Pointers:
         """Return what a slot's pointers name."""
         moves = self._session.every(sql.LAST_MOVES, {**slot_row(key), "limit": 2})

@@ -157,6 +157,20 @@ MOVES_OF_SLOT: Final = (
     .order_by(MOVES.c.audit_seq.desc(), MOVES.c.place.desc())
 )
 LAST_MOVES: Final = _limited(MOVES_OF_SLOT)
+_ONE: Final[sa.ColumnClause[int]] = sa.literal_column("1")
+_NONE: Final[sa.ColumnClause[int]] = sa.literal_column("0")
+_CHAMPION: Final = MOVES_OF_SLOT.limit(_ONE).offset(_NONE).subquery("champion")
+CHAMPION_VERDICT: Final = (
+    sa.select(VERDICTS)
+    .where(
+        _of(VERDICTS, *_SLOT),
+        VERDICTS.c.version_id == _CHAMPION.c.version_id,
+        VERDICTS.c.policy_sha256 == _CHAMPION.c.policy_sha256,
+    )
+    .order_by(VERDICTS.c.audit_seq.desc())
+    .limit(_ONE)
+    .offset(_NONE)
+)
 MOVED_SLOTS: Final = sa.select(MOVES.c.symbol, MOVES.c.timeframe).order_by(MOVES.c.audit_seq, MOVES.c.place)
 
 INSERT_CHALLENGER: Final = sa.insert(CHALLENGERS)
