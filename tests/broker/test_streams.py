@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import queue
@@ -19,10 +20,11 @@ from trader_sdk.broker.endpoint import Endpoint, Venue
 from trader_sdk.broker.parsing import parse_trade_update
 from trader_sdk.broker.port import OrderStatus, StreamEvent, StreamKind, StreamName
 from trader_sdk.broker.stream_frames import bar_frame_notes, order_frame_notes
-from trader_sdk.broker.streams import open_streams
+from trader_sdk.broker.streams import StreamThread, Tap, open_streams
 from trader_sdk.broker.wire_bars import stream_bar
 from trader_sdk.contract.errors import BrokerError
 
+WAIT_SECONDS = 20
 AUTHORIZED = {"stream": "authorization", "data": {"status": "authorized", "action": "authenticate"}}
 LISTENING = {"stream": "listening", "data": {"streams": ["trade_updates"]}}
 BAR = {
@@ -68,7 +70,7 @@ def events_of(websocket_venue) -> Iterator[Callable[..., Iterator[StreamEvent]]]
             endpoint = replace(endpoint, data_stream_url=websocket_venue(bars))
         symbols = [] if bars is None else ["AAPL"]
         handles.append(open_streams(endpoint, Credentials.of("PKTESTKEY", "sssecret"), symbols, inbox.put))
-        return iter(lambda: inbox.get(timeout=20), None)
+        return iter(lambda: inbox.get(timeout=WAIT_SECONDS), None)
 
     yield listen
     for handle in handles:
@@ -239,3 +241,37 @@ def test_stream_bar_is_a_typed_error_when_it_cannot_be_read(change):
     with pytest.raises(BrokerError) as caught:
         stream_bar(BAR | change)
     assert caught.value.code == "E803"
+
+
+class LosesOneCancellation:
+    """A stream whose first cancellation meets an arriving frame and is lost, as in Python 3.11's ``wait_for``."""
+
+    def __init__(self) -> None:
+        self.waiting, self.cancelled, self.closed = threading.Event(), 0, False
+
+    async def _run_forever(self) -> None:
+        while True:
+            try:
+                self.waiting.set()
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                self.cancelled += 1
+                if self.cancelled > 1:
+                    raise
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+def test_a_lost_cancellation_does_not_keep_a_stream_alive():
+    """Stopping asks until the stream has ended, then says goodbye to the venue."""
+    client, seen = LosesOneCancellation(), queue.Queue()
+    thread = StreamThread(client, Tap(StreamName.TRADE_UPDATES, seen.put))
+    thread.start()
+    assert client.waiting.wait(WAIT_SECONDS)
+    thread.stop()
+    thread.join(WAIT_SECONDS)
+    assert not thread.health().running
+    assert client.closed
+    assert client.cancelled == 2
+    assert seen.get_nowait().kind is StreamKind.ENDED

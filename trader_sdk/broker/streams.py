@@ -30,6 +30,7 @@ from trader_sdk.broker.stream_frames import Note, bar_frame_notes, order_frame_n
 from trader_sdk.contract.errors import ConfigError
 
 CLOSE_SECONDS: Final = 3.0
+CANCEL_AGAIN_SECONDS: Final = 0.1
 
 
 def _websocket_params() -> dict[str, Any]:
@@ -205,11 +206,18 @@ class StreamThread:
         running = asyncio.ensure_future(self._client._run_forever())
         stopping = asyncio.ensure_future(self._stopping.wait())
         await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (running, stopping):
-            task.cancel()
-        await asyncio.gather(running, stopping, return_exceptions=True)
+        await _cancel(running, stopping)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._client.close(), CLOSE_SECONDS / 2)
+
+
+async def _cancel(*tasks: asyncio.Future[Any]) -> None:
+    """Cancel until each task has ended: Python 3.11's ``wait_for`` loses a cancellation that meets a frame."""
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class AlpacaStreams:
