@@ -17,3 +17,11 @@ def _logging_is_its_own() -> Iterator[None]:
     """Forget a logger that a command bound to a stream which ended with its test."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _cache_is_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Leave the cache folder of whoever runs the tests alone."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("TRADER_ARCHIVE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from trader_sdk.archive.eligibility import Approval, Eligibility, Terms, eligibility
+from trader_sdk.archive.known_policies import is_known_policy, remember_policy
 from trader_sdk.archive.location import Place
 from trader_sdk.archive.pointers import followed
 from trader_sdk.archive.reader import ArchiveReader, JudgedModel, deployed_subject
@@ -206,15 +207,22 @@ def _read(judged: JudgedModel, asked: Demands) -> ApprovedModel:
         raise ArchiveError(
             "E602", "the model file is not the one that was judged", where=str(path), found=error.message
         ) from error
-    if model.policy_sha256 != verdict.policy_sha256:
+    _require_policy(model, cast(str, verdict.policy_sha256))  # with a subject there is a policy: the document says so
+    return model
+
+
+def _require_policy(model: ApprovedModel, judged: str) -> None:
+    if is_known_policy(model.sha256, judged):
+        return
+    if model.policy_sha256 != judged:
         raise ArchiveError(
             "E602",
             "the policy is not the one that was judged",
-            where=str(path),
-            expected=verdict.policy_sha256,
+            where=str(model._loaded.raw.path),
+            expected=judged,
             found=model.policy_sha256,
         )
-    return model
+    remember_policy(model.sha256, judged)
 
 
 def _refusal(where: str, key: SlotKey, follow: str, rows: Sequence[DeployRow]) -> SdkError:
