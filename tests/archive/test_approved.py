@@ -132,7 +132,8 @@ def test_edited_verdict_is_refused(archived: Archive, manager: TrainingArchiveMa
     """Class, metrics, symbol, policy: the chain knows what was committed."""
     run = archived()
     rewrite_verdict(run, change)
-    refused("E602", manager.root)
+    error = refused("E602", manager.root)
+    assert str(run.path) in str(error.where)
 
 
 def forged_archive(manager: TrainingArchiveManager, change: Callable[[dict[str, Any]], None]) -> None:
@@ -166,9 +167,9 @@ def test_swapped_or_missing_bytes_are_refused(archived: Archive, manager: Traini
     name = f"{run.assessments[0].subjects[1].sha256}.safetensors"
     foreign = other.path / "models" / f"{other.assessments[0].subjects[1].sha256}.safetensors"
     shutil.copy(foreign, run.path / "models" / name)
-    refused("E602", manager.root)
+    assert name in str(refused("E602", manager.root).where)
     (run.path / "models" / name).unlink()
-    refused("E602", manager.root)
+    assert name in str(refused("E602", manager.root).where)
 
 
 def test_recalled_model_is_refused(archived: Archive, manager: TrainingArchiveManager) -> None:

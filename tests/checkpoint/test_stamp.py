@@ -148,6 +148,7 @@ def test_file_that_changes_meanwhile_is_not_stamped(
     monkeypatch.setattr(module, "read_checkpoint", read_then_change)
     author.path.write_bytes((LEGACY / "no-metadata-5600-3-ambiguous" / "checkpoint.pt").read_bytes())
     refusal("E103", author.path, tmp_path / "out")
+    assert not list(tmp_path.glob("out*"))
 
 
 def test_probe_proves_activation_and_is_stamped(author: Author, tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_sarif_is_valid_by_the_standards_own_schema(
     standard: jsonschema.protocols.Validator, report: CheckReport
 ) -> None:
     """Any text in any place, against the schema that OASIS publishes."""
-    standard.validate(json.loads(json.dumps(sarif(report, "0.1.0"))))
+    assert not list(standard.iter_errors(json.loads(json.dumps(sarif(report, "0.1.0")))))
 
 
 def test_standards_schema_can_fail(standard: jsonschema.protocols.Validator) -> None:
