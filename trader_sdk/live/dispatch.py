@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Final
 
 from trader_sdk.broker import port
 from trader_sdk.contract.documents import JournalEvent
 from trader_sdk.contract.errors import BrokerError
 from trader_sdk.live.desk import OrderDesk, Sent
 from trader_sdk.live.events import Draft
+from trader_sdk.live.holds import Cause, StateKeeper
 from trader_sdk.live.journal import Journal
 from trader_sdk.live.refusals import Refusals
-from trader_sdk.risk import TradingState
-
-AUTH: Final = "AUTH"
-"""Cause of HALTED: the venue no longer accepts our keys."""
-CID_COLLISION: Final = "CID_COLLISION"
-"""Cause of HALTED: the venue knows one of our ids for another order."""
-ORDER_MISMATCH: Final = "ORDER_MISMATCH"
-"""Cause of REDUCING: the venue confirmed another order than was sent."""
-_GRAVITY: Final[Mapping[TradingState, int]] = {state: rank for rank, state in enumerate(TradingState)}
 
 
 class Dispatch:
@@ -29,15 +20,22 @@ class Dispatch:
 
     Args:
         desk: Sends.
-        journal: Says what the state is.
+        journal: Holds the books.
+        states: Holds trading back.
         refusals: Answers refusals.
         reconcile: Compares books and venue.
     """
 
     def __init__(
-        self, desk: OrderDesk, journal: Journal, refusals: Refusals, reconcile: Callable[[], Awaitable[object]]
+        self,
+        desk: OrderDesk,
+        journal: Journal,
+        states: StateKeeper,
+        refusals: Refusals,
+        reconcile: Callable[[], Awaitable[object]],
     ) -> None:
-        self._desk, self._journal, self._refusals, self._reconcile = desk, journal, refusals, reconcile
+        self._desk, self._journal, self._states = desk, journal, states
+        self._refusals, self._reconcile = refusals, reconcile
 
     async def send(self, now: datetime) -> None:
         """Send what is due, once more what was refused and may be smaller, and end what is overdue.
@@ -57,21 +55,15 @@ class Dispatch:
 
     async def _follow(self, sent: Sent, now: datetime) -> None:
         if any(refusal.kind is port.RefusalKind.AUTH for _, refusal in sent.refused):
-            self.become(TradingState.HALTED, f"{AUTH}: the venue no longer accepts our keys", now)
+            self._states.hold(Cause.AUTH, "the venue no longer accepts our keys", now)
             raise BrokerError("E801", "the venue no longer accepts our keys", kind=port.RefusalKind.AUTH)
         for key in sent.collisions:
-            self.become(TradingState.HALTED, f"{CID_COLLISION}: the venue has another order under {key}", now)
+            self._states.hold(Cause.CID_COLLISION, f"the venue has another order under {key}", now)
         for key, differing in sent.alarms.items():
-            self.become(TradingState.REDUCING, f"{ORDER_MISMATCH}: {key} differs in {', '.join(differing)}", now)
+            self._states.hold(Cause.ORDER_MISMATCH, f"{key} differs in {', '.join(differing)}", now)
             await self._desk.cancel(self._journal.ledger.orders[key], now)
         if sent.in_doubt:
             await self._reconcile()
-
-    def become(self, state: TradingState, cause: str, at: datetime) -> None:
-        """Enter a graver state; a lighter one, or the same, changes nothing."""
-        if _GRAVITY[state] > _GRAVITY[self._journal.ledger.state]:
-            body = {"state": state.value, "cause": cause}
-            self._desk.commit([Draft(JournalEvent.STATE_CHANGED, at, body)])
 
     def note_halt(self, symbol: str, message: str, at: datetime, *, is_halted: bool) -> None:
         """Record that the venue halts a symbol, or lets it trade again; saying so twice changes nothing."""

@@ -21,6 +21,7 @@ from trader_sdk.live.events import (
     sleeve_body,
     sleeve_of,
 )
+from trader_sdk.live.holds import Hold, folded, gravest
 from trader_sdk.orders import OrderIntent, OrderState, Side, merge
 from trader_sdk.portfolio import Sleeve, SleeveFill
 from trader_sdk.reconcile import Books
@@ -79,8 +80,7 @@ class Ledger:
     last_at: datetime | None = None
     exit_code: int | None = None
     is_finished: bool = False
-    state: TradingState = TradingState.ACTIVE
-    state_cause: str = ""
+    holds: list[Hold] = field(default_factory=list)
     orders: dict[str, OrderRecord] = field(default_factory=dict)
     sleeves: dict[str, Sleeve] = field(default_factory=dict)
     external: dict[str, Decimal] = field(default_factory=dict)
@@ -94,6 +94,7 @@ class Ledger:
     decided: dict[str, LastDecision] = field(default_factory=dict)
     models: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     totals: Totals = field(default_factory=Totals)
+    disabled_models: dict[str, str] = field(default_factory=dict)
 
     def apply(self, event: JournalEntry) -> None:
         """Fold one event in; events that only inform leave the books as they are."""
@@ -103,6 +104,23 @@ class Ledger:
             fold(self, event)
 
     @property
+    @property
+    def state(self) -> TradingState:
+        """Return what the account may do."""
+        held = gravest(hold for hold in self.holds if hold.symbol is None)
+        return TradingState.ACTIVE if held is None else held.state
+
+    @property
+    def state_cause(self) -> str:
+        """Return why the account is not ACTIVE, empty where it is."""
+        held = gravest(hold for hold in self.holds if hold.symbol is None)
+        return "" if held is None else held.text
+
+    def state_of(self, symbol: str) -> TradingState:
+        """Return what ``symbol`` may do: the graver of the account's state and its own."""
+        held = gravest(hold for hold in self.holds if hold.symbol in (None, symbol))
+        return TradingState.ACTIVE if held is None else held.state
+
     def working(self) -> list[OrderRecord]:
         """Return our orders that are not at their end."""
         return [record for record in self.orders.values() if not record.state.is_terminal]
@@ -124,8 +142,10 @@ class Ledger:
 
     @property
     def exits_only(self) -> frozenset[str]:
-        """Return the symbols that may only reduce: positions drifted, or too many of their orders were refused."""
-        return frozenset(self.drifted_at) | frozenset(self.tripped_at)
+        """Return the symbols that may only reduce: drifted, refused too often, held, or of a disabled model."""
+        held = {hold.symbol for hold in self.holds if hold.symbol is not None}
+        disabled = {symbol for symbol, model in self.models.items() if model["sha256"] in self.disabled_models}
+        return frozenset(self.drifted_at) | frozenset(self.tripped_at) | held | disabled
 
     def is_halted(self, symbol: str, now: datetime) -> bool:
         """Return whether the venue has halted ``symbol`` today and not said that it trades again."""
@@ -161,6 +181,7 @@ class Ledger:
                 "drifted": sorted(self.drifted_at),
                 "state": self.state.value,
             }
+                **({"held": sorted(f"{h.symbol} {h.cause} {h.state}" for h in self.holds)} if self.holds else {}),
         )
 
 
@@ -275,8 +296,12 @@ def _limit_changed(ledger: Ledger, event: JournalEntry) -> None:
             ledger.halted_at.pop(symbol, None)
 
 
+        case "model_disabled":
+            ledger.disabled_models[event.body["sha256"]] = event.body["cause"]
+        case "model_enabled":
+            ledger.disabled_models.pop(event.body["sha256"], None)
 def _state_changed(ledger: Ledger, event: JournalEntry) -> None:
-    ledger.state, ledger.state_cause = TradingState(event.body["state"]), event.body["cause"]
+    ledger.holds = folded(ledger.holds, event.body, event.at)
 
 
 _FOLDS: Final[Mapping[JournalEvent, Callable[[Ledger, JournalEntry], None]]] = {

@@ -19,8 +19,9 @@ from trader_sdk.contract.reasons import Reason
 from trader_sdk.live.booking import Sighting, booking
 from trader_sdk.live.clock import Tick
 from trader_sdk.live.config import LiveConfig
-from trader_sdk.live.dispatch import AUTH, Dispatch
+from trader_sdk.live.dispatch import Dispatch
 from trader_sdk.live.events import Draft
+from trader_sdk.live.holds import Cause
 from trader_sdk.live.opening import Session
 from trader_sdk.live.refusals import Refusals
 from trader_sdk.live.report import BarLine, Summary, bar_fields, summarise
@@ -30,7 +31,6 @@ from trader_sdk.live.streams import Streams
 from trader_sdk.live.views import earliest
 from trader_sdk.live.worker import BrokerWorker
 from trader_sdk.orders import OrderEvent, OrderIntent, OrderReport, OrderStatus
-from trader_sdk.risk import TradingState
 
 Say = Callable[[str, Mapping[str, Any]], None]
 
@@ -81,7 +81,7 @@ class SessionLoop:
             self.reconcile,
             buffer_fraction=config.risk.buffer_fraction,
         )
-        self._dispatch = Dispatch(session.desk, session.journal, refusals, self.reconcile)
+        self._dispatch = Dispatch(session.desk, session.journal, session.states, refusals, self.reconcile)
         session.desk.recheck = partial(self._check_again)
         ledger = session.journal.ledger
         self._peak, self._told = ledger.equity, (ledger.orders_at_venue, ledger.totals.fills)
@@ -165,12 +165,12 @@ class SessionLoop:
 
     def _raise_if_locked_out(self, error: BrokerError, at: datetime) -> None:
         if error.evidence.get("kind") is port.RefusalKind.AUTH:
-            self._dispatch.become(TradingState.HALTED, f"{AUTH}: {error.message}", at)
+            self._session.states.hold(Cause.AUTH, error.message, at)
             raise error
 
     async def _on_tick(self, tick: Tick) -> None:
         if self.halt.is_set():
-            await self._become_halted("halt was called", tick.at)
+            await self._become_halted(tick.at)
         await self._dispatch.send(tick.at)
         if self._quiet_until is not None and tick.at < self._quiet_until:
             return
@@ -241,10 +241,9 @@ class SessionLoop:
         self._reconciled_at = self._session.clock.monotonic()
         return report
 
-    async def _become_halted(self, cause: str, at: datetime) -> None:
+    async def _become_halted(self, at: datetime) -> None:
         self.halt.clear()
-        body = {"state": TradingState.HALTED.value, "cause": cause}
-        self._session.desk.commit([Draft(JournalEvent.STATE_CHANGED, at, body)])
+        self._session.states.hold(Cause.OPERATOR, "halt was called", at)
         for record in self._session.journal.ledger.working:
             if record.state.broker_order_id is not None:
                 await self._worker.call(partial(self._broker.cancel, record.state.broker_order_id))

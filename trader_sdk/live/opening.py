@@ -15,9 +15,9 @@ from trader_sdk.contract.errors import BrokerError, ConfigError, HaltedError
 from trader_sdk.live.clock import Clock
 from trader_sdk.live.config import LiveConfig, check_confirmation
 from trader_sdk.live.desk import Listener, OrderDesk
-from trader_sdk.live.dispatch import AUTH
 from trader_sdk.live.events import Draft, bar_ns, parse_time, sleeve_body
 from trader_sdk.live.feed import Feed
+from trader_sdk.live.holds import TRADER, Cause, StateKeeper, lifting
 from trader_sdk.live.journal import Journal, Stamp
 from trader_sdk.live.ledger import Ledger
 from trader_sdk.live.lines import SymbolLine
@@ -30,7 +30,6 @@ from trader_sdk.live.views import rules_of
 from trader_sdk.live.worker import BrokerWorker
 from trader_sdk.plan import Book
 from trader_sdk.portfolio import Sleeve
-from trader_sdk.risk import TradingState
 
 ClockMaker = Callable[[Schedule], Clock]
 
@@ -56,6 +55,7 @@ class Session:
     clock: Clock
     desk: OrderDesk
     reconciler: Reconciler
+    states: StateKeeper
     feed: Feed
     step: BarStep
     lines: Mapping[str, SymbolLine]
@@ -129,6 +129,7 @@ async def open_session(config: LiveConfig, selection: Selection, venue: Venue, l
         clock=clock,
         desk=desk,
         reconciler=reconciler,
+        states=StateKeeper(desk, journal),
         feed=Feed(
             broker,
             worker,
@@ -192,10 +193,9 @@ def _opening_drafts(
         **venue.facts,
     }
     drafts = [Draft(JournalEvent.RUN_STARTED, at, started)]
-    if ledger.state is TradingState.HALTED and ledger.state_cause.startswith(AUTH):
-        # The account could be read, so what stopped the last run is cured.
-        cured = {"state": TradingState.ACTIVE.value, "cause": "the venue accepts our keys again"}
-        drafts.append(Draft(JournalEvent.STATE_CHANGED, at, cured))
+    # The account could be read, so what stopped the last run is cured.
+    cured = [hold for hold in ledger.holds if hold.cause is Cause.AUTH]
+    drafts += lifting(ledger.holds, cured, at, who=TRADER, why="the venue accepts our keys again")
     drafts += [Draft(JournalEvent.MODEL_LOADED, at, live.facts()) for _, live in sorted(selection.models.items())]
     for symbol, error in sorted(selection.errors.items()):
         body = {"symbol": symbol, "sha256": None, "code": error.code, "message": str(error)}
