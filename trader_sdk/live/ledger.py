@@ -93,8 +93,8 @@ class Ledger:
     prices: dict[str, Decimal] = field(default_factory=dict)
     decided: dict[str, LastDecision] = field(default_factory=dict)
     models: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    totals: Totals = field(default_factory=Totals)
     disabled_models: dict[str, str] = field(default_factory=dict)
+    totals: Totals = field(default_factory=Totals)
 
     def apply(self, event: JournalEntry) -> None:
         """Fold one event in; events that only inform leave the books as they are."""
@@ -103,7 +103,6 @@ class Ledger:
         if fold is not None:
             fold(self, event)
 
-    @property
     @property
     def state(self) -> TradingState:
         """Return what the account may do."""
@@ -121,6 +120,7 @@ class Ledger:
         held = gravest(hold for hold in self.holds if hold.symbol in (None, symbol))
         return TradingState.ACTIVE if held is None else held.state
 
+    @property
     def working(self) -> list[OrderRecord]:
         """Return our orders that are not at their end."""
         return [record for record in self.orders.values() if not record.state.is_terminal]
@@ -180,8 +180,8 @@ class Ledger:
                 "external": {symbol: plain(qty) for symbol, qty in self.external.items() if qty},
                 "drifted": sorted(self.drifted_at),
                 "state": self.state.value,
-            }
                 **({"held": sorted(f"{h.symbol} {h.cause} {h.state}" for h in self.holds)} if self.holds else {}),
+            }
         )
 
 
@@ -294,12 +294,12 @@ def _limit_changed(ledger: Ledger, event: JournalEntry) -> None:
             ledger.halted_at[symbol] = event.at
         case "resume":
             ledger.halted_at.pop(symbol, None)
-
-
         case "model_disabled":
             ledger.disabled_models[event.body["sha256"]] = event.body["cause"]
         case "model_enabled":
             ledger.disabled_models.pop(event.body["sha256"], None)
+
+
 def _state_changed(ledger: Ledger, event: JournalEntry) -> None:
     ledger.holds = folded(ledger.holds, event.body, event.at)
 

@@ -54,8 +54,8 @@ class Session:
     schedule: Schedule
     clock: Clock
     desk: OrderDesk
-    reconciler: Reconciler
     states: StateKeeper
+    reconciler: Reconciler
     feed: Feed
     step: BarStep
     lines: Mapping[str, SymbolLine]
@@ -128,8 +128,8 @@ async def open_session(config: LiveConfig, selection: Selection, venue: Venue, l
         schedule=schedule,
         clock=clock,
         desk=desk,
-        reconciler=reconciler,
         states=StateKeeper(desk, journal),
+        reconciler=reconciler,
         feed=Feed(
             broker,
             worker,
