@@ -85,12 +85,13 @@ class AlpacaBroker:
         budget: RequestBudget | None = None,
     ) -> None:
         self._endpoint, self._credentials = endpoint, credentials
+        self._budget = budget or RequestBudget(endpoint.requests_per_minute)
         self._http = AlpacaHttp(
             endpoint,
             credentials,
             timeouts=timeouts or Timeouts(),
             retry=retry or ReadRetry(),
-            budget=budget or RequestBudget(endpoint.requests_per_minute),
+            budget=self._budget,
         )
         self._bars = AlpacaBars(endpoint, self._http)
         self._assets: dict[str, AssetView] = {}
@@ -103,6 +104,11 @@ class AlpacaBroker:
     def name(self) -> str:
         """Return ``alpaca-paper``, ``alpaca-live`` or ``local``."""
         return self._endpoint.venue.value
+
+    @property
+    def requests_left(self) -> int | None:
+        """Return how many requests may go at once now, None where the venue sets no limit."""
+        return None if self._endpoint.requests_per_minute is None else int(self._budget.tokens)
 
     def clock(self) -> ClockView:
         """Return the venue's time and session state."""

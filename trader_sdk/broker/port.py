@@ -281,6 +281,10 @@ class BrokerPort(Protocol):
     def name(self) -> str:
         """Return ``alpaca-paper``, ``alpaca-live`` or ``local``."""
 
+    @property
+    def requests_left(self) -> int | None:
+        """Return how many requests may go at once now, None where the venue sets no limit."""
+
     def clock(self) -> ClockView:
         """Return the venue's time and session state."""
 

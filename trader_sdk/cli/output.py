@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -64,6 +64,7 @@ class Output:
         self.run_id = run_id or uuid.uuid4().hex[:12]
         self._json_file = json_file
         self._stream = stream or sys.stdout
+        self._say: Callable[[str], None] = self._write
         self._ascii = codecs.lookup(getattr(self._stream, "encoding", None) or "utf-8").name != "utf-8"
         self._events: list[dict[str, Any]] = []
         log_to_stderr()
@@ -82,7 +83,16 @@ class Output:
             if self.json_lines:
                 self._write(json.dumps(record, ensure_ascii=self._ascii, allow_nan=False, default=str))
         if text is not None and not self.json_lines:
-            self._write(text)
+            self._say(text)
+
+    def divert(self, say: Callable[[str], None] | None) -> None:
+        """Give what people read to ``say``, such as a table that keeps the last rows; None writes it out again."""
+        self._say = say or self._write
+
+    @property
+    def stream(self) -> TextIO:
+        """Return where it goes."""
+        return self._stream
 
     def table(self, name: str, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Show rows: one event holding them all, or a table that fits the terminal."""

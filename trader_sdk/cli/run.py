@@ -20,6 +20,7 @@ from trader_sdk.contract.errors import EXIT_SIGINT, SdkError, UsageError
 if TYPE_CHECKING:
     from trader_sdk.cli.run_screen import RunScreen
     from trader_sdk.contract.documents import TradingMode
+    from trader_sdk.live.board import Board
     from trader_sdk.live.config import LiveConfig
     from trader_sdk.live.trader import LiveTrader
     from trader_sdk.signing import PublicKey
@@ -96,6 +97,7 @@ def run(
         )
         return _trade(config, screen)
     finally:
+        screen.close()
         output.close()
 
 
@@ -171,8 +173,16 @@ def _opened(config: LiveConfig, told: _Told) -> Iterator[LiveTrader]:
     is_local = told.mode is TradingMode.PAPER_LOCAL
     with _opened_local(config, told.screen) if is_local else _opened_alpaca(config, told.mode) as trader:
         trader.observe(told.screen.show)
+        told.screen.look = partial(_board, trader)
         told.screen.on_broken_pipe = partial(trader.request_stop, 0)
         yield trader
+
+
+def _board(trader: LiveTrader) -> Board:
+    from trader_sdk.live.board import board_of
+
+    session = trader.session
+    return board_of(session.journal.ledger, session.schedule, session.clock.now())
 
 
 @contextmanager

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from trader_sdk.cli.output import Output
+
+if TYPE_CHECKING:
+    from trader_sdk.cli.run_board import RunBoard
+    from trader_sdk.live.board import Board
 
 Fields = Mapping[str, Any]
 
@@ -17,11 +21,16 @@ class RunScreen:
     Args:
         output: Where it goes.
         on_broken_pipe: Called once when the reader has gone away; nothing is written afterwards.
+
+    Attributes:
+        look: Returns the live table's data; None draws none.
     """
 
     def __init__(self, output: Output, on_broken_pipe: Callable[[], None] = lambda: None) -> None:
         self._output = output
         self.on_broken_pipe = on_broken_pipe
+        self.look: Callable[[], Board] | None = None
+        self._board: RunBoard | None = None
         self._rows: list[Fields] = []
         self._is_broken = False
         self._said: set[str] = set()
@@ -36,16 +45,42 @@ class RunScreen:
         if self._is_broken:
             return
         try:
-            if name == "gate_row":
-                self._rows.append(fields)
-            elif name in ("run_started", "run_refused"):
-                self._output.run_id = fields.get("run_id", self._output.run_id)
-                self._show_gate()
-            text = _TEXTS.get(name, _nothing)(fields)
-            self._output.event(name, text, **{key: value for key, value in fields.items() if key != "run_id"})
+            self._tell(name, fields)
         except BrokenPipeError:
             self._is_broken = True
             self.on_broken_pipe()
+
+    def _tell(self, name: str, fields: Fields) -> None:
+        if name == "gate_row":
+            self._rows.append(fields)
+        elif name in ("run_started", "run_refused"):
+            self._output.run_id = fields.get("run_id", self._output.run_id)
+        elif name == "run_finished":
+            self.close()
+        if name == "run_refused":
+            self._show_gate()
+        text = _TEXTS.get(name, _nothing)(fields)
+        self._output.event(name, text, **{key: value for key, value in fields.items() if key != "run_id"})
+        if name == "run_started":
+            self._show_gate()
+        elif name == "ready":
+            self._open_board()
+        if self._board is not None:
+            self._board.update()
+
+    def _open_board(self) -> None:
+        from trader_sdk.cli.run_board import RunBoard, is_terminal
+
+        if self.look is not None and not self._output.json_lines and is_terminal(self._output.stream):
+            self._board = RunBoard(self._output.stream, self.look)
+            self._output.divert(self._board.line)
+
+    def close(self) -> None:
+        """End the live table, if one is drawn; safe to call twice."""
+        if self._board is not None:
+            self._board.close()
+            self._output.divert(None)
+            self._board = None
 
     def _show_gate(self) -> None:
         rows, self._rows = self._rows, []
@@ -143,14 +178,37 @@ def _ready(fields: Fields) -> str:
 def _bar(fields: Fields) -> str:
     of = f"/{fields['of']}" if fields["of"] else ""
     late = f" late {fields['late_seconds']:.0f} s" if fields["late_seconds"] > 1 else ""
-    moved = f"  sent {fields['sent']} fills {fields['fills']}" if fields["sent"] or fields["fills"] else ""
+    counts = {name: fields[name] for name in ("sent", "acked", "fills") if fields[name]}
+    moved = "  " + " ".join(f"{name} {n}" for name, n in counts.items()) if counts else ""
+    left = f" budget {fields['requests_left']}" if fields["requests_left"] is not None else ""
     blocked = "  " + " ".join(f"{reason} {n}" for reason, n in fields["blocked"].items()) if fields["blocked"] else ""
     time = fields["bar"][:10] if fields["bar"].endswith(("04:00:00Z", "05:00:00Z")) else fields["bar"][5:16]
-    return (
-        f"{time} {fields['n']}{of}{late} {fields['decide_ms']:.0f} ms "
+    missing = f" {fields['symbols']}/{fields['of_symbols']} symbols" if fields["of_symbols"] > 1 else ""
+    return _hanging(
+        f"{time} {fields['n']}{of}{missing}{late} {fields['decide_ms']:.0f} ms "
         f"B{fields['buy']} S{fields['sell']} H{fields['hold']}{moved}"
-        f"  {fields['equity']} dd {fields['drawdown']:.1%}{blocked}"
+        f"  {fields['equity']} dd {fields['drawdown']:.1%}{left}{blocked}"
     )
+
+
+def _hanging(text: str) -> str:
+    """Return one line of the run within 79 columns, what does not fit under it."""
+    if len(text) < 80:
+        return text
+    return "\n".join(textwrap.wrap(text, 79, subsequent_indent="    ", break_on_hyphens=False))
+
+
+def _idle(fields: Fields) -> str:
+    market = "market open" if fields["is_open"] else f"market closed, opens {_moment(fields['next_open'])}"
+    held = f"{fields['positions']} positions, {fields['working']} orders working"
+    return _hanging(
+        f"{fields['venue_time'][5:16]} idle: {market}; next bar {_moment(fields['next_bar'])}; {held}, "
+        f"equity {fields['equity']}"
+    )
+
+
+def _moment(text: str | None) -> str:
+    return "not in the calendar" if text is None else f"{text[5:16].replace('T', ' ')}Z"
 
 
 def _order_refused(fields: Fields) -> str:
@@ -229,6 +287,7 @@ _TEXTS: Final[Mapping[str, Callable[[Fields], str | None]]] = {
     "reconcile_finished": _reconcile_finished,
     "ready": _ready,
     "bar_finished": _bar,
+    "idle": _idle,
     "order_refused": _order_refused,
     "order_unknown": _order_unknown,
     "drift_found": _drift,

@@ -56,6 +56,7 @@ class Totals:
 
     bars: int = 0
     decisions: int = 0
+    sent: int = 0
     fills: int = 0
     fees: Decimal = _ZERO
     turnover: Decimal = _ZERO
@@ -245,6 +246,7 @@ def _order_sent(ledger: Ledger, event: JournalEntry) -> None:
     record = ledger.orders[event.body["client_order_id"]]
     record.sent_at = event.at
     record.sends += 1
+    ledger.totals.sent += 1
     _order_reported(ledger, event)
 
 

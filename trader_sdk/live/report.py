@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from trader_sdk.approved import DeployRow
 from trader_sdk.contract.costs import cost_model
@@ -151,6 +151,23 @@ def cents(amount: Decimal) -> str:
     return f"{amount:.2f}"
 
 
+class Moved(NamedTuple):
+    """What orders did: requests sent, orders that the venue took, executions."""
+
+    sent: int
+    acked: int
+    fills: int
+
+    def since(self, before: Moved) -> Moved:
+        """Return what happened after ``before``."""
+        return Moved(*(now - then for now, then in zip(self, before, strict=True)))
+
+
+def moved(ledger: Ledger) -> Moved:
+    """Return what orders did in the whole run."""
+    return Moved(ledger.totals.sent, ledger.orders_at_venue, ledger.totals.fills)
+
+
 @dataclass(frozen=True, slots=True)
 class BarLine:
     """Counters between two bars, for the line a bar."""
@@ -160,9 +177,9 @@ class BarLine:
     n_symbols: int
     decide_ms: float
     late_seconds: float
-    sent: int
-    fills: int
+    moved: Moved
     drawdown: Decimal
+    requests_left: int | None
 
 
 def bar_fields(step: StepReport, line: BarLine, ledger: Ledger) -> dict[str, Any]:
@@ -185,11 +202,11 @@ def bar_fields(step: StepReport, line: BarLine, ledger: Ledger) -> dict[str, Any
         "sell": directions[-1],
         "hold": directions[0],
         "orders": step.n_orders,
-        "sent": line.sent,
-        "fills": line.fills,
+        **line.moved._asdict(),
         "blocked": blocked_of(reasons),
         "equity": cents(ledger.equity),
         "drawdown": round(float(line.drawdown), 5),
+        "requests_left": line.requests_left,
     }
 
 
