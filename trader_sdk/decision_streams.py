@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -39,28 +40,31 @@ class SymbolDecisions(Mapping[str, Decision]):
         symbols: All symbols, in the order of the arrays.
         actions: int64 (n,), the index of each best logit, or ``NOT_DECIDED``.
         ready: bool (n,), whether a symbol's window was full.
+        seconds: float64 (n,), what each symbol's decision took: its share of the product it was part of.
     """
 
     def __init__(self, models: Mapping[str, NativeModelWrapper], ready: NDArray[np.bool_]) -> None:
         self._models = models
-        self._blocks: list[tuple[Places, Floats]] = []
+        self._rows: dict[int, Floats] = {}
         self.symbols, self.ready = tuple(models), ready
+        self._places = {symbol: place for place, symbol in enumerate(self.symbols)}
+        self.seconds = np.zeros(len(models))
         self.actions: NDArray[np.int64] = np.full(len(models), NOT_DECIDED, dtype=np.int64)
 
-    def add(self, members: Places, logits: Floats) -> None:
-        """Take the logits (m, n_actions) of the symbols at ``members``."""
+    def add(self, members: Places, logits: Floats, seconds: float = 0.0) -> None:
+        """Take the logits (m, n_actions) of the symbols at ``members``, and the time they took together."""
         own = logits.copy()  # the engine writes over its arrays with the next bar
         decided = self.ready[members] & np.isfinite(own).all(axis=1)
         self.actions[members] = np.where(decided, own.argmax(axis=1), NOT_DECIDED)
-        self._blocks.append((members, own))
+        self.seconds[members] = seconds / max(len(members), 1)
+        self._rows.update(zip(members.tolist(), own, strict=True))
 
     def __getitem__(self, symbol: str) -> Decision:
-        index = self.symbols.index(symbol) if symbol in self._models else -1
-        if index < 0 or not self.ready[index]:
+        place = self._places[symbol]
+        if not self.ready[place]:
             raise KeyError(symbol)
         model = self._models[symbol]
-        row = next(logits[members == index][0] for members, logits in self._blocks if index in members)
-        return decision_from(row, model.model_spec, model.sha256)
+        return decision_from(self._rows[place], model.model_spec, model.sha256)
 
     def __iter__(self) -> Iterator[str]:
         return (symbol for symbol, ready in zip(self.symbols, self.ready.tolist(), strict=True) if ready)
@@ -195,7 +199,9 @@ class DecisionStreams:
             for group in self._groups:
                 own = columns[:, : group.streams.layers.n_account]
                 own = own if len(self._groups) == 1 else own[group.members]
-                decisions.add(group.members, group.streams.logits(own))
+                began = time.perf_counter()
+                logits = group.streams.logits(own)
+                decisions.add(group.members, logits, time.perf_counter() - began)
         return decisions
 
     def _build(self, windows: Mapping[str, Floats]) -> None:

@@ -6,7 +6,7 @@ training.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import NamedTuple, Self
@@ -112,19 +112,25 @@ class Sleeve:
             price: Close of the bar, account currency.
             n_account: 0, 3 or 6, from the model's spec.
         """
-        return account_columns(
-            initial=_one(self.initial),
-            equity=_one(self.equity(price)),
-            peak=_one(self.peak),
-            wins=np.array([self.wins], dtype=np.int64),
-            closed=np.array([self.closed], dtype=np.int64),
-            position_value=_one(self.position_value(price)),
-            cash=_one(self.cash),
-        )[0, :n_account]
+        return columns_of([self], [price])[0, :n_account]
 
 
-def _one(amount: Decimal) -> NDArray[np.float64]:
-    return np.array([float(amount)])
+def columns_of(sleeves: Sequence[Sleeve], prices: Sequence[Decimal]) -> NDArray[np.float32]:
+    """Return the account columns of many sleeves, each at its price, float32 (n, 6)."""
+    values = [sleeve.position_value(price) for sleeve, price in zip(sleeves, prices, strict=True)]
+    return account_columns(
+        initial=_floats(sleeve.initial for sleeve in sleeves),
+        equity=_floats(sleeve.cash + value for sleeve, value in zip(sleeves, values, strict=True)),
+        peak=_floats(sleeve.peak for sleeve in sleeves),
+        wins=np.array([sleeve.wins for sleeve in sleeves], dtype=np.int64),
+        closed=np.array([sleeve.closed for sleeve in sleeves], dtype=np.int64),
+        position_value=_floats(values),
+        cash=_floats(sleeve.cash for sleeve in sleeves),
+    )
+
+
+def _floats(amounts: Iterable[Decimal]) -> NDArray[np.float64]:
+    return np.array([float(amount) for amount in amounts])
 
 
 def fold_fills(sleeve: Sleeve, fills: Iterable[SleeveFill]) -> Sleeve:

@@ -25,6 +25,7 @@ class Reason(StrEnum):
     RATE_BUDGET = "RATE_BUDGET"
     IN_FLIGHT = "IN_FLIGHT"
     UNKNOWN_ORDER = "UNKNOWN_ORDER"
+    MODEL_FAILED = "MODEL_FAILED"
     MODEL_QUARANTINED = "MODEL_QUARANTINED"
     EXITS_ONLY = "EXITS_ONLY"
     REDUCING = "REDUCING"
@@ -54,6 +55,7 @@ REASON_REMEDIES: Final[Mapping[Reason, str]] = MappingProxyType(
         Reason.RATE_BUDGET: "The request budget is spent; fewer symbols or a longer timeframe need fewer requests.",
         Reason.IN_FLIGHT: "An order for this symbol is still working.",
         Reason.UNKNOWN_ORDER: "The outcome of an order is not known yet; reconciliation resolves it.",
+        Reason.MODEL_FAILED: "The model gave no usable answer in time; three in a row and it is quarantined.",
         Reason.MODEL_QUARANTINED: "The model failed repeatedly; look at its errors, then enable it again.",
         Reason.EXITS_ONLY: "This symbol may only reduce; see `trader status` for why.",
         Reason.REDUCING: "The account may only reduce; see `trader status` for why.",

@@ -16,7 +16,7 @@ from trader_sdk.features.provider import check_bar, not_newer, observation_of
 from trader_sdk.features.schema import REQUIRED_HISTORY, FeatureSchema
 from trader_sdk.features.series import OHLCV
 from trader_sdk.features.universe import Step, UniverseState
-from trader_sdk.features.window import Columns, NewestOfMany, bar_values, with_bar
+from trader_sdk.features.window import Columns, NewestOfMany, bar_values, bars_from, with_bar
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.float32]
@@ -58,6 +58,11 @@ class SymbolProvider:
     def window(self) -> Rows:
         """Return the rows of the window, float32 (at most 100, 53), oldest first."""
         return self._universe.window(self.symbol).copy()
+
+    @property
+    def bars(self) -> Bars:
+        """Return the bars that can change the window, oldest first."""
+        return self._universe.bars(self.symbol)
 
     def push(self, bar: Bar) -> None:
         """Take a closed bar, newer than the last; as dear as a bar of every symbol at once.
@@ -254,6 +259,11 @@ class UniverseProvider:
     def window(self, symbol: str) -> Rows:
         """Return a symbol's rows, float32 (at most 100, 53), oldest first, not copied."""
         return self._rows.of(self._column(symbol))
+
+    def bars(self, symbol: str) -> Bars:
+        """Return the bars of a symbol that can change its window, oldest first: at most ``required_history``."""
+        column = self._column(symbol)
+        return bars_from(symbol, self._t.of(column), self._bars.of(column), self.schema)
 
     def _column(self, symbol: str) -> int:
         column = self._column_of.get(symbol)

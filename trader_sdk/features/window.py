@@ -121,13 +121,18 @@ def with_bar(
     after = place + int(place < len(t) and t[place] == bar.t)
     times = np.concatenate([t[:place], [bar.t], t[after:]])[-length:]
     columns = np.concatenate([values[:place], [bar[2:]], values[after:]])[-length:]
+    return bars_from(bar.symbol, times, columns, schema)
+
+
+def bars_from(symbol: str, t: NDArray[np.int64], values: NDArray[np.float64], schema: FeatureSchema) -> Bars:
+    """Return bars from their starts, int64 (T,) ns UTC, and their five columns, float64 (T, 5)."""
     return Bars(
-        symbol=bar.symbol,
+        symbol=symbol,
         timeframe=schema.bar_timeframe,
-        t=times,
+        t=t.copy(),
         kind=DataKind.REAL,  # nothing here asks for it
         feed=schema.feed,
         adjustment=schema.adjustment,
         calendar=schema.calendar,
-        **{name: columns[:, index].copy() for index, name in enumerate(OHLCV)},
+        **{name: values[:, index].copy() for index, name in enumerate(OHLCV)},
     )

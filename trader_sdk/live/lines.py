@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trader_sdk.contract.bars import Bar, Bars
 from trader_sdk.contract.documents import JournalEvent
 from trader_sdk.contract.errors import ActionError, DataError
 from trader_sdk.contract.reasons import Reason
 from trader_sdk.data.gaps import OBSERVED_BARS
-from trader_sdk.decision_stream import StreamReport
+from trader_sdk.decision_stream import DecisionStream, StreamReport
 from trader_sdk.live.events import Draft, bar_time, plain, rfc3339
 from trader_sdk.live.feed import implausible
 from trader_sdk.live.models import LiveModel
@@ -27,6 +30,8 @@ from trader_sdk.portfolio import Sleeve
 
 QUARANTINE_AFTER: Final = 3
 """Failures of a model in a row after which it no longer decides in this run."""
+DECISION_BUDGET_SECONDS: Final = 1.0
+"""How long a model may take for one decision."""
 NO_ACTION: Final = "NONE"
 
 
@@ -39,6 +44,7 @@ class Decided:
         decision: The model's, None if it was not asked.
         reason: Why it was not asked, None if it was.
         observation_sha256: Digest of what the model saw.
+        fault: What was wrong with the model's answer, empty if nothing.
     """
 
     symbol: str
@@ -46,6 +52,7 @@ class Decided:
     decision: Decision | None
     reason: Reason | None
     observation_sha256: str | None = None
+    fault: str = ""
 
     @property
     def close(self) -> Decimal:
@@ -65,32 +72,55 @@ class SymbolLine:
         live: The model with its features.
         rules: What the venue takes of the asset.
         schedule: Says which bars are missing, and which are too old.
+        budget_seconds: How long the model may take for one decision.
     """
 
-    def __init__(self, live: LiveModel, rules: AssetRules, schedule: Schedule) -> None:
+    def __init__(
+        self, live: LiveModel, rules: AssetRules, schedule: Schedule, budget_seconds: float = DECISION_BUDGET_SECONDS
+    ) -> None:
         self.live, self.rules = live, rules
-        self._stream = live.model.stream()
-        self._schedule = schedule
+        self._schedule, self._budget_seconds = schedule, budget_seconds
         self._last: Bar | None = None
         self._gap_left = 0
-        self._failures = 0
+        self.failures = 0
 
     @property
     def symbol(self) -> str:
         """Return whose line it is."""
         return self.live.symbol
 
+    @property
+    def is_quarantined(self) -> bool:
+        """Return whether the model failed so often that it is not asked any more."""
+        return self.failures >= QUARANTINE_AFTER
+
+    @property
+    def newest(self) -> int | None:
+        """Return when the newest bar of the window began, None before the first."""
+        return None if self._last is None else self._last.t
+
+    @cached_property
+    def _stream(self) -> DecisionStream:
+        # Made where the line decides by itself; beside others it has none.
+        return self.live.model.stream()
+
     def warm(self, history: Bars) -> None:
         """Fill the window from bars that are not decided on."""
         if not len(history):
             return
         self.live.observations.extend(history)
-        for index in range(max(len(history) - OBSERVED_BARS, 0), len(history)):
-            self._follow(history.at(index))
+        self.follow_all(history)
         if self.live.observations.ready:
-            at_rest = np.zeros(self.live.model.model_spec.n_account, np.float32)
-            self._stream.hold(self.live.observations.observe(at_rest))
+            self._stream.hold(self.live.observations.observe(self._at_rest()))
             self.prepare()
+
+    def follow_all(self, history: Bars) -> None:
+        """Note bars that were taken, so that gaps among them and after them are seen."""
+        for index in range(max(len(history) - OBSERVED_BARS, 0), len(history)):
+            self.follow(history.at(index))
+
+    def _at_rest(self) -> NDArray[np.float32]:
+        return np.zeros(self.live.model.model_spec.n_account, np.float32)
 
     @property
     def engine(self) -> StreamReport:
@@ -105,52 +135,88 @@ class SymbolLine:
         """Push new bars, oldest first, and decide on the newest if it may be acted on."""
         bad: str | None = None
         for bar in bars:
-            bad = self._push(bar)
+            bad = self.push(bar)
         newest = bars[-1]
-        reason = Reason.BAD_BAR if bad else self._why_not(newest, now)
+        reason = self.why_not(newest, now, is_bad=bad is not None)
         if reason is not None:
             return Decided(self.symbol, newest, None, reason)
         return self._decide(newest, sleeve)
 
-    def _push(self, bar: Bar) -> str | None:
-        bad = implausible(bar, self._last.close if self._last is not None else None)
+    def push(self, bar: Bar) -> str | None:
+        """Take one bar, or return why it is not to be acted on."""
+        bad = self.admit(bar)
         if bad is not None:
-            self._gap_left = OBSERVED_BARS
             return bad
         try:
             self.live.observations.push(bar)
         except DataError as error:
             return error.message
-        self._follow(bar)
+        self.follow(bar)
         return None
 
-    def _follow(self, bar: Bar) -> None:
+    def revise(self, bar: Bar) -> None:
+        """Take the correction of a bar that was taken; the next decision is made on the corrected window.
+
+        Raises:
+            DataError: The bar is none; nothing changed.
+        """
+        self.live.observations.revise(bar)
+        if self._last is not None and bar.t == self._last.t:
+            self._last = bar
+
+    def admit(self, bar: Bar) -> str | None:
+        """Return why a bar is implausible, None if it is not; one that is leaves a gap."""
+        bad = implausible(bar, self._last.close if self._last is not None else None)
+        if bad is not None:
+            self._gap_left = OBSERVED_BARS
+        return bad
+
+    def follow(self, bar: Bar) -> None:
+        """Note a bar that the features took."""
         missing = self._last is not None and self._schedule.missing_between(self._last.t, bar.t)
         self._gap_left = OBSERVED_BARS - 1 if missing else max(self._gap_left - 1, 0)
         self._last = bar
 
-    def _why_not(self, bar: Bar, now: datetime) -> Reason | None:
-        checks = (
-            (bar.volume <= 0, Reason.BAD_BAR),
-            (not self._schedule.is_fresh(bar.t, now), Reason.STALE_BAR),
-            (not self.live.observations.ready, Reason.WARMING_UP),
-            (self._gap_left > 0, Reason.WINDOW_GAP),
-            (self._failures >= QUARANTINE_AFTER, Reason.MODEL_QUARANTINED),
-        )
-        return next((reason for failed, reason in checks if failed), None)
+    def why_not(self, bar: Bar, now: datetime, *, is_bad: bool) -> Reason | None:
+        """Return why the model is not asked about its newest bar, None if it is."""
+        if is_bad or bar.volume <= 0:
+            return Reason.BAD_BAR
+        if not self._schedule.is_fresh(bar.t, now):
+            return Reason.STALE_BAR
+        if not self.live.observations.ready:
+            return Reason.WARMING_UP
+        if self._gap_left > 0:
+            return Reason.WINDOW_GAP
+        return Reason.MODEL_QUARANTINED if self.is_quarantined else None
 
     def _decide(self, bar: Bar, sleeve: Sleeve) -> Decided:
         close = exact(bar.close)
         columns = sleeve.mark(close).columns(close, self.live.model.model_spec.n_account)
         observation = self.live.observations.observe(columns)
-        digest = f"sha256:{hashlib.sha256(np.ascontiguousarray(observation).tobytes()).hexdigest()}"
+        began = time.perf_counter()
         try:
-            decision = self._stream.decide_on(observation)
-        except ActionError:
-            self._failures += 1
-            return Decided(self.symbol, bar, None, Reason.MODEL_QUARANTINED, digest)
-        self._failures = 0
-        return Decided(self.symbol, bar, decision, None, digest)
+            decision: Decision | ActionError = self._stream.decide_on(observation)
+        except ActionError as error:
+            decision = error
+        return self.answered(bar, decision, time.perf_counter() - began, digest_of(observation))
+
+    def answered(self, bar: Bar, answer: Decision | ActionError, seconds: float, digest: str) -> Decided:
+        """Return what comes of the model's answer: one that is late or no answer counts as a failure."""
+        if isinstance(answer, ActionError):
+            return self._failed(bar, f"{answer.code} {answer.message}", digest)
+        if seconds > self._budget_seconds:
+            return self._failed(bar, f"took {seconds:.3f} s of {self._budget_seconds:g} s", digest)
+        self.failures = 0
+        return Decided(self.symbol, bar, answer, None, digest)
+
+    def _failed(self, bar: Bar, fault: str, digest: str) -> Decided:
+        self.failures += 1
+        return Decided(self.symbol, bar, None, Reason.MODEL_FAILED, digest, fault)
+
+
+def digest_of(observation: NDArray[np.float32]) -> str:
+    """Return the digest of what a model saw."""
+    return f"sha256:{hashlib.sha256(np.ascontiguousarray(observation).data).hexdigest()}"
 
 
 def bar_draft(bar: Bar, at: datetime) -> Draft:

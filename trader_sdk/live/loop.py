@@ -22,10 +22,9 @@ from trader_sdk.live.config import LiveConfig
 from trader_sdk.live.dispatch import Dispatch
 from trader_sdk.live.events import Draft
 from trader_sdk.live.holds import Cause
-from trader_sdk.live.heartbeat import Heartbeat
 from trader_sdk.live.opening import Session
 from trader_sdk.live.refusals import Refusals
-from trader_sdk.live.report import BarLine, Summary, bar_fields, moved, summarise
+from trader_sdk.live.report import BarLine, Summary, bar_fields, summarise
 from trader_sdk.live.rounds import RoundReport
 from trader_sdk.live.step import StepReport
 from trader_sdk.live.streams import Streams
@@ -85,8 +84,7 @@ class SessionLoop:
         self._dispatch = Dispatch(session.desk, session.journal, session.states, refusals, self.reconcile)
         session.desk.recheck = partial(self._check_again)
         ledger = session.journal.ledger
-        self._peak, self._told = ledger.equity, moved(ledger)
-        self._heartbeat = Heartbeat(session.schedule, say, is_replay=self._is_local)
+        self._peak, self._told = ledger.equity, (ledger.orders_at_venue, ledger.totals.fills)
 
     def follow(self, streams: Streams) -> None:
         """Take the running streams, whose health decides whether positions may be opened."""
@@ -107,9 +105,7 @@ class SessionLoop:
         if not self._is_done(until):
             await self._on_bars(self._session.clock.now())  # what closed while nobody was looking
         while not self._is_done(until):
-            self._heartbeat.beat(self._session.clock.now(), self._session.journal.ledger)
-            due = (self._session.desk.next_due(), self._look_at(), self._heartbeat.due, until)
-            tick = await self._session.clock.next(earliest(due))
+            tick = await self._session.clock.next(earliest((self._session.desk.next_due(), self._look_at(), until)))
             if tick.is_over:
                 break
             await self._survive(tick)
@@ -204,7 +200,7 @@ class SessionLoop:
         report = await (session.step.run(bars, ledger, now) if bars else session.step.finish(ledger, now))
         decide_ms = (time.perf_counter() - began) * 1e3
         await self._dispatch.send(now)
-        told, self._told = self._told, moved(ledger)
+        told, self._told = self._told, (ledger.orders_at_venue, ledger.totals.fills)
         self._peak = max(self._peak, ledger.equity)
         line = BarLine(
             number=ledger.totals.bars,
@@ -212,19 +208,17 @@ class SessionLoop:
             n_symbols=len(session.lines),
             decide_ms=decide_ms,
             late_seconds=(now - session.schedule.final_at(report.bar_at)).total_seconds(),
-            moved=self._told.since(told),
+            sent=self._told[0] - told[0],
+            fills=self._told[1] - told[1],
             drawdown=1 - ledger.equity / self._peak if self._peak else Decimal(0),
-            requests_left=self._broker.requests_left,
         )
         self._say("bar_finished", bar_fields(report, line, ledger))
-        self._heartbeat.hold(now)
         await self._prepare(bars)
         return report
 
     async def _prepare(self, symbols: Iterable[str]) -> None:
         """Make the sums for the next bar while nothing waits for a decision; others may run in between."""
-        for symbol in symbols:
-            self._session.lines[symbol].prepare()
+        for _ in self._session.lines.prepare(symbols):
             await asyncio.sleep(0)
 
     async def _wind_down(self) -> None:

@@ -21,6 +21,7 @@ from trader_sdk.live.holds import TRADER, Cause, StateKeeper, lifting
 from trader_sdk.live.journal import Journal, Stamp
 from trader_sdk.live.ledger import Ledger
 from trader_sdk.live.lines import SymbolLine
+from trader_sdk.live.lineup import Lineup
 from trader_sdk.live.models import Selection
 from trader_sdk.live.rounds import Reconciler, VenueReader
 from trader_sdk.live.schedule import Schedule
@@ -58,7 +59,7 @@ class Session:
     reconciler: Reconciler
     feed: Feed
     step: BarStep
-    lines: Mapping[str, SymbolLine]
+    lines: Lineup
     book: Book
 
 
@@ -104,7 +105,7 @@ async def open_session(config: LiveConfig, selection: Selection, venue: Venue, l
     schedule = await _schedule(selection, venue)
     clock = venue.clock(schedule)
     assets = await worker.call(lambda: broker.assets(sorted(selection.models)))
-    lines = {symbol: _line(symbol, selection, assets, schedule) for symbol in sorted(selection.models)}
+    lines = Lineup({symbol: _line(symbol, selection, assets, schedule) for symbol in sorted(selection.models)})
     folder = venue.folder or open_account_run(config.state_dir, mode, account.id)
     journal = Journal.open(folder.path, Stamp(account.id, mode.value, folder.run_id), lock=folder.lock)
     desk = OrderDesk(broker, journal, worker, listener)
@@ -234,7 +235,7 @@ async def warm(session: Session, required: int, *, decide_last: bool) -> dict[st
     # A replay that was killed before its first bar was recorded still owes it: only earlier bars are history.
     before_replay = bar_ns(parse_time(replayed)) - 1 if replayed else None
     counts: dict[str, int] = {}
-    for symbol, line in session.lines.items():
+    for symbol in session.lines:
         bars = await session.feed.history(symbol, required + 1, now)
         known = ledger.bars.get(symbol, before_replay)
         keep = len(bars)
@@ -242,7 +243,7 @@ async def warm(session: Session, required: int, *, decide_last: bool) -> dict[st
             keep = sum(1 for t in bars.t if t <= known)
         elif decide_last and keep and session.schedule.is_fresh(int(bars.t[-1]), now):
             keep -= 1
-        line.warm(bars.slice(0, keep))
+        session.lines.warm(symbol, bars.slice(0, keep))
         session.feed.start_after(symbol, int(bars.t[keep - 1]) if keep else None)
         counts[symbol] = keep
     return counts

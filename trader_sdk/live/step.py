@@ -15,7 +15,8 @@ from trader_sdk.live.config import LiveConfig
 from trader_sdk.live.desk import OrderDesk
 from trader_sdk.live.events import Draft
 from trader_sdk.live.ledger import Ledger
-from trader_sdk.live.lines import Decided, Outcome, SymbolLine, bar_draft, decision_draft
+from trader_sdk.live.lines import Decided, Outcome, bar_draft, decision_draft
+from trader_sdk.live.lineup import Lineup
 from trader_sdk.live.schedule import Schedule
 from trader_sdk.live.views import foreign_orders, working_order
 from trader_sdk.live.worker import BrokerWorker
@@ -55,7 +56,7 @@ class BarStep:
     """Turns closed bars into durable orders.
 
     Args:
-        lines: By symbol.
+        lines: Decide.
         desk: Commits, and later sends.
         broker: Asked for account, positions and open orders when there is something to order.
         worker: The thread for broker calls.
@@ -70,7 +71,7 @@ class BarStep:
 
     def __init__(
         self,
-        lines: Mapping[str, SymbolLine],
+        lines: Lineup,
         desk: OrderDesk,
         broker: port.BrokerPort,
         worker: BrokerWorker,
@@ -91,7 +92,7 @@ class BarStep:
         Raises:
             BrokerError: Risk could not read the venue. Nothing was committed; :meth:`finish` goes on from there.
         """
-        decided = {symbol: self._lines[symbol].take(new, ledger.sleeves[symbol], now) for symbol, new in bars.items()}
+        decided = self._lines.take(bars, ledger.sleeves, now)
         self._unfinished = (bars, decided)
         return await self.finish(ledger, now)
 
