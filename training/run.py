@@ -10,36 +10,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import torch
 from pydantic import TypeAdapter, ValidationError
 
-from trader_sdk.archive.blocks import Blocks
-from trader_sdk.archive.gate import assess_model_quality
 from trader_sdk.archive.location import locate
 from trader_sdk.archive.manager import ArchivedRun, TrainingArchiveManager
 from trader_sdk.archive.policy import ModelGatingConfig
 from trader_sdk.contract.bars import Bars
-from trader_sdk.contract.costs import cost_model
 from trader_sdk.contract.documents import Label, Summary
 from trader_sdk.contract.errors import ConfigError, DataError, SdkError, StorageError, UsageError
-from trader_sdk.contract.spec import MODEL_SPECS
 from trader_sdk.data import load_bars
-from trader_sdk.features import Ohlcv53Provider, build_schema
-from training.checkpoints import CheckpointKeeper
 from training.config import TrainConfig
-from training.env import TradingEnvs
 from training.invariants import Outcome
 from training.loop import Trainer, pick_device
-from training.market import Market, blocks_of
 from training.resume import StateKeeper, restore
 from training.run_log import CONFIG_FILE, MetricsLog, Reporter, Silent
-from training.summary import GateOpening, Provenance, RunFacts, build_summary, checkpoint_stamp
-from training.validation import Validator, dense_policy
+from training.setup import PreparedRun, open_gate, prepare, trainer_of
+from training.summary import build_summary
 
 SUMMARY_FILE: Final = "summary.json"
-PROBES: Final = 2
-"""Observations of TRAIN that every checkpoint carries with its own logits; each load proves itself against them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +85,7 @@ def train(
         UsageError: ``out`` holds something already, or the label is no label.
     """
     _check_before(config, label, archive)
-    run = _prepare(bars, config, source=source, label=label, started_at=datetime.now(UTC))
+    run = prepare(bars, config, source=source, label=label, started_at=datetime.now(UTC))
     _claim(out)
     plain = run.facts.as_plain()
     _write(out / CONFIG_FILE, json.dumps({"config": config.model_dump(mode="json"), **plain}, indent=2))
@@ -139,7 +128,7 @@ def resume(
             remedy="Restore the file, or start a new run.",
         )
     started_at = datetime.fromisoformat(document["started_at"])
-    run = _prepare(bars, config, source=document["source"], label=document["label"], started_at=started_at)
+    run = prepare(bars, config, source=document["source"], label=document["label"], started_at=started_at)
     if run.facts.schema.sha256 != document["feature_schema"]:
         raise ConfigError(
             "CONFIG",
@@ -163,7 +152,7 @@ def _begun(out: Path) -> tuple[dict[str, Any], TrainConfig]:
 
 
 def _to_the_verdict(
-    run: _Run,
+    run: PreparedRun,
     config: TrainConfig,
     out: Path,
     archive: Path | str | None,
@@ -177,12 +166,12 @@ def _to_the_verdict(
     with closing(reporter) as watcher:
         watcher.started({"num_updates": config.num_updates, "blocks": run.sizes, **run.facts.as_plain()})
         with MetricsLog(out) as log:
-            trainer = _trainer(run, config, out, states, log, watcher)
+            trainer = trainer_of(run, config, out, states, log, watcher)
             if state is not None:
                 restore(trainer, state, out)
                 watcher.noticed(f"resumed after update {trainer.update} of {config.num_updates}")
             _train_to_the_end(trainer, log)
-            gate = _open_gate(run, config, trainer, gating, n_trials)
+            gate = open_gate(run, config, trainer, gating, n_trials)
             log.write("gate_opened", n_trials=n_trials, **gate.as_plain())
             log.write("run_finished", outcome=Outcome.BUDGET_SPENT.value, env_step=trainer.env_step)
     summary = build_summary(run.facts, config, trainer.validations, trainer.keeper.paths, gate, folder=out)
@@ -217,72 +206,6 @@ def _train_to_the_end(trainer: Trainer, log: MetricsLog) -> None:
     except SdkError as error:
         log.write("run_finished", outcome=Outcome.ABORTED.value, env_step=trainer.env_step, error=error.to_dict())
         raise
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    market: Market
-    blocks: Blocks
-    facts: RunFacts
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        return {name: len(getattr(self.blocks, name)) for name in ("train", "select", "gate")}
-
-
-def _prepare(bars: Bars, config: TrainConfig, *, source: str, label: str, started_at: datetime) -> _Run:
-    spec = MODEL_SPECS[config.model_version]
-    schema = build_schema(
-        spec.version, bars.timeframe, calendar=bars.calendar, feed=bars.feed, adjustment=bars.adjustment
-    )
-    market = Market.build(bars, Ohlcv53Provider(schema))
-    blocks = blocks_of(market, spec, config.blocks, config.n_windows)
-    provenance = Provenance.of(bars, source)
-    return _Run(market, blocks, RunFacts(spec, schema, provenance, label, started_at))
-
-
-def _trainer(
-    run: _Run, config: TrainConfig, out: Path, states: StateKeeper, log: MetricsLog, watcher: Reporter
-) -> Trainer:
-    costs = cost_model(config.cost_model)
-    # Independent streams: how often one is drawn from does not shift the others.
-    env_seed, sampling_seed = np.random.SeedSequence(config.seed).spawn(2)
-    envs = TradingEnvs(
-        run.market,
-        run.blocks.train,
-        run.facts.spec,
-        num_envs=config.num_envs,
-        envs_per_bar=config.envs_per_bar,
-        episode_bars=config.episode_bars,
-        costs=costs,
-        rng=np.random.default_rng(env_seed),
-    )
-    keeper = CheckpointKeeper(
-        out,
-        stamp={**checkpoint_stamp(run.facts, config), "probe_observations": envs.gather(envs.observe())[:PROBES]},
-        config={**config.model_dump(mode="json"), "reward_unit": envs.reward_unit},
-    )
-    validator = Validator(run.market, run.facts.spec, costs, config.n_windows)
-    rng = np.random.default_rng(sampling_seed)
-    return Trainer(config, envs, validator, run.blocks.select, keeper, states, log, watcher, rng)
-
-
-def _open_gate(
-    run: _Run, config: TrainConfig, trainer: Trainer, gating: ModelGatingConfig | None, n_trials: int
-) -> GateOpening:
-    last = trainer.validations[-1].metrics
-    four = (last.fitness_score, last.profit_factor, last.consistency, last.max_drawdown)
-    _, _, use_checkpoint, _ = assess_model_quality(*four, trainer.fitness_history, gating)
-    judge = Validator(run.market, run.facts.spec, trainer.envs.costs, config.n_windows, n_trials)
-    final = deployed = dense_policy(trainer.network)
-    if use_checkpoint:
-        trainer.network.load_state_dict(trainer.best.network)
-        deployed = dense_policy(trainer.network)
-    return GateOpening(
-        final=judge.validate(final, run.blocks.gate),
-        best=judge.validate(deployed, run.blocks.gate) if use_checkpoint else None,
-        in_sample=judge.validate(deployed, run.blocks.train),
-    )
 
 
 def _claim(out: Path) -> None:

@@ -122,7 +122,7 @@ def test_gate_judges_the_best_checkpoint_itself_when_the_final_declined(
     assert usual.gate is not None
     assert (usual.gate.best is not None) == verdict.use_checkpoint
     monkeypatch.setattr("training.loop.best_index", lambda _: 0)
-    monkeypatch.setattr("training.run.assess_model_quality", lambda *_: (GateClass.DROP, [], True, 0))
+    monkeypatch.setattr("training.setup.assess_model_quality", lambda *_: (GateClass.DROP, [], True, 0))
     result = train(small_bars, preset("laptop", **SMALL), out=tmp_path / "run", source="planted")
     (model,) = result.summary.models.values()
     assert model.gate is not None

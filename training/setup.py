@@ -1,0 +1,111 @@
+"""What a run is put together from: market, blocks and trainer before it, the one look at GATE after it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from trader_sdk.archive.blocks import Blocks
+from trader_sdk.archive.gate import assess_model_quality
+from trader_sdk.archive.policy import ModelGatingConfig
+from trader_sdk.contract.bars import Bars
+from trader_sdk.contract.costs import cost_model
+from trader_sdk.contract.spec import MODEL_SPECS
+from trader_sdk.features import Ohlcv53Provider, build_schema
+from training.checkpoints import CheckpointKeeper
+from training.config import TrainConfig
+from training.env import TradingEnvs
+from training.loop import KeepsState, Trainer
+from training.market import Market, blocks_of
+from training.run_log import MetricsLog, Reporter
+from training.summary import GateOpening, Provenance, RunFacts, checkpoint_stamp
+from training.validation import Validator, dense_policy
+
+PROBES: Final = 2
+"""Observations of TRAIN that every checkpoint carries with its own logits; each load proves itself against them."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedRun:
+    """A run before its first update.
+
+    Attributes:
+        market: Features and prices.
+        blocks: TRAIN, SELECT and GATE as rows of the market.
+        facts: What is stamped into every artefact.
+    """
+
+    market: Market
+    blocks: Blocks
+    facts: RunFacts
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Return the bars of each block."""
+        return {name: len(getattr(self.blocks, name)) for name in ("train", "select", "gate")}
+
+
+def prepare(bars: Bars, config: TrainConfig, *, source: str, label: str, started_at: datetime) -> PreparedRun:
+    """Compute features, cut the blocks and write down where the bars came from.
+
+    Raises:
+        DataError: Too few bars.
+    """
+    spec = MODEL_SPECS[config.model_version]
+    schema = build_schema(
+        spec.version, bars.timeframe, calendar=bars.calendar, feed=bars.feed, adjustment=bars.adjustment
+    )
+    market = Market.build(bars, Ohlcv53Provider(schema))
+    blocks = blocks_of(market, spec, config.blocks, config.n_windows)
+    provenance = Provenance.of(bars, source)
+    return PreparedRun(market, blocks, RunFacts(spec, schema, provenance, label, started_at))
+
+
+def trainer_of(
+    run: PreparedRun, config: TrainConfig, out: Path, states: KeepsState, log: MetricsLog, watcher: Reporter
+) -> Trainer:
+    """Return the trainer of a run whose folder is ``out``."""
+    costs = cost_model(config.cost_model)
+    # Independent streams: how often one is drawn from does not shift the others.
+    env_seed, sampling_seed = np.random.SeedSequence(config.seed).spawn(2)
+    envs = TradingEnvs(
+        run.market,
+        run.blocks.train,
+        run.facts.spec,
+        num_envs=config.num_envs,
+        envs_per_bar=config.envs_per_bar,
+        episode_bars=config.episode_bars,
+        costs=costs,
+        rng=np.random.default_rng(env_seed),
+    )
+    keeper = CheckpointKeeper(
+        out,
+        stamp={**checkpoint_stamp(run.facts, config), "probe_observations": envs.gather(envs.observe())[:PROBES]},
+        config={**config.model_dump(mode="json"), "reward_unit": envs.reward_unit},
+    )
+    validator = Validator(run.market, run.facts.spec, costs, config.n_windows)
+    rng = np.random.default_rng(sampling_seed)
+    return Trainer(config, envs, validator, run.blocks.select, keeper, states, log, watcher, rng)
+
+
+def open_gate(
+    run: PreparedRun, config: TrainConfig, trainer: Trainer, gating: ModelGatingConfig | None, n_trials: int
+) -> GateOpening:
+    """Judge the final policy on GATE, the best one where it declined, and the one that is deployed on TRAIN."""
+    last = trainer.validations[-1].metrics
+    four = (last.fitness_score, last.profit_factor, last.consistency, last.max_drawdown)
+    _, _, use_checkpoint, _ = assess_model_quality(*four, trainer.fitness_history, gating)
+    judge = Validator(run.market, run.facts.spec, trainer.envs.costs, config.n_windows, n_trials)
+    final = deployed = dense_policy(trainer.network)
+    if use_checkpoint:
+        trainer.network.load_state_dict(trainer.best.network)
+        deployed = dense_policy(trainer.network)
+    return GateOpening(
+        final=judge.validate(final, run.blocks.gate),
+        best=judge.validate(deployed, run.blocks.gate) if use_checkpoint else None,
+        in_sample=judge.validate(deployed, run.blocks.train),
+    )
