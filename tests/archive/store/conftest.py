@@ -304,7 +304,7 @@ def _shop(
     monkeypatch.setenv("TRADER_CONFIG", str(config))
 
     def move(host: str) -> None:
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / host / "cache"))
+        monkeypatch.setenv("TRADER_ARCHIVE_CACHE", str(tmp_path / host / "cache"))
         monkeypatch.setenv("HOME", str(tmp_path / host))
 
     move("trainer-host")
