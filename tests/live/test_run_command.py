@@ -49,8 +49,8 @@ def test_run_trades_simulated_minutes(ask: Trader, tmp_path: Path, minute_archiv
 def test_looking_commands_tell_what_the_run_did(ended_run: tuple[Path, Any], ask: Trader, tmp_path: Path) -> None:
     """Status, why, orders, positions and fills read the journal of a run that has ended."""
     state_dir, run = ended_run
-    status = {row["what"]: row["value"] for row in ask(state_dir, "status").last["rows"]}
-    assert (status["state"], status["fills"]) == ("ACTIVE", run.last["fills"])
+    status = ask(state_dir, "status").last
+    assert (status["state"], status["fills"], status["running"]) == ("ACTIVE", run.last["fills"], False)
     why = ask(state_dir, "why", "aapl").named("why")[0]["rows"]
     assert len(why) == 8
     assert all((row["reason"] == "traded") == (row["order"] != "") for row in why)
@@ -117,6 +117,7 @@ def test_second_run_is_refused_while_the_first_lives(
     assert "LOCKED" in second.stderr
     assert (second.last["event"], second.last["exit_code"]) == ("run_finished", 8)
     assert ask(state_dir, "reconcile").code == 8
+    assert ask(state_dir, "status").last["running"]
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 130

@@ -17,7 +17,7 @@ COMMANDS: Final[tuple[tuple[str, str, str], ...]] = (
     ("backtest", "trader_sdk.cli.backtest:backtest", "Run one model over history: same decisions, sizing and costs."),
     ("inspect", "trader_sdk.cli.inspect:inspect", "Say what a file is; safe on anything."),
     ("status", "trader_sdk.cli.status:status", "Say what the last run did, also when the trader is down."),
-    ("why", "trader_sdk.cli.status:why", "Say why a symbol was or was not traded."),
+    ("why", "trader_sdk.cli.why:why", "Say why a symbol was or was not traded."),
     ("orders", "trader_sdk.cli.status:orders", "List the orders of a run."),
     ("positions", "trader_sdk.cli.status:positions", "List the sleeves' positions of a run."),
     ("fills", "trader_sdk.cli.status:fills", "List or export the fills of a run."),

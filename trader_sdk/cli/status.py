@@ -1,14 +1,16 @@
-"""``trader status``, ``why``, ``orders``, ``positions``, ``fills``: what a run's journal says, also when it is down."""
+"""``trader status``, ``orders``, ``positions``, ``fills``: what a run's journal says, also when it is down."""
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from trader_sdk.cli.output import Output
-from trader_sdk.contract.errors import UsageError
 
 if TYPE_CHECKING:
     from trader_sdk.live.events import JournalEntry
@@ -20,7 +22,8 @@ Json = Annotated[int, typer.Option("--json", min=0, max=1, help="1: JSON lines."
 JsonFile = Annotated[Path | None, typer.Option("--json-file", help="Also write the events here.")]
 
 
-def _read(state_dir: Path | None, run: str | None) -> tuple[Path, list[JournalEntry], Ledger]:
+def read_run(state_dir: Path | None, run: str | None) -> tuple[Path, list[JournalEntry], Ledger]:
+    """Return the folder, the entries and the books of the run that a command is about."""
     from trader_sdk.live.config import state_dir_of
     from trader_sdk.live.journal import read_events
     from trader_sdk.live.ledger import fold
@@ -31,74 +34,66 @@ def _read(state_dir: Path | None, run: str | None) -> tuple[Path, list[JournalEn
     return folder, entries, fold(entries)
 
 
-def _output(json: int, json_file: Path | None, ledger: Ledger) -> Output:
+def output_of(json: int, json_file: Path | None, ledger: Ledger) -> Output:
+    """Return where a command about a run says what it found."""
     return Output(json_lines=json == 1, json_file=json_file, run_id=ledger.run_id)
 
 
 def status(state_dir: StateDir = None, run: Run = None, json: Json = 0, json_file: JsonFile = None) -> int:
     """Say what the last run did, also when the trader is down."""
+    from trader_sdk.live.state import is_running
+
+    folder, _, ledger = read_run(state_dir, run)
+    out = output_of(json, json_file, ledger)
+    facts = _status_fields(ledger, folder, is_running=is_running(folder))
+    text = "\n".join(_hanging(name, value) for name, value in _status_lines(facts))
+    out.event("status", text, **{name: value for name, value in facts.items() if name != "run_id"})
+    out.close()
+    return 0
+
+
+def _status_fields(ledger: Ledger, folder: Path, *, is_running: bool) -> dict[str, Any]:
+    from trader_sdk.live.events import plain, rfc3339
     from trader_sdk.live.report import blocked_of, cents, status_of
 
-    folder, _, ledger = _read(state_dir, run)
-    now, out = status_of(ledger), _output(json, json_file, ledger)
-    ended = f"ended with {now.exit_code}" if now.is_finished else "not finished: running, or killed"
-    rows: list[tuple[str, Any]] = [
-        ("mode", now.mode),
-        ("run", f"{now.run_id}, {ended}"),
-        ("state", f"{now.state} {now.cause}".strip()),
-        ("last", now.last_at.isoformat() if now.last_at else None),
-        ("bars", now.bars),
-        ("decisions", now.decisions),
-        ("orders", f"{now.orders}, {now.working} working"),
-        ("fills", now.fills),
-        ("equity", cents(now.equity)),
-        ("positions", ", ".join(f"{symbol} {qty}" for symbol, qty in now.positions.items()) or "flat"),
-        ("exits only", ", ".join(now.exits_only) or "none"),
-        ("blocked", ", ".join(f"{name} {n}" for name, n in blocked_of(ledger.totals.blocked).items()) or "nothing"),
-        ("journal", str(folder)),
+    now = status_of(ledger)
+    facts = asdict(now)
+    return {
+        **facts,
+        "running": is_running,
+        "started_at": rfc3339(now.started_at) if now.started_at else None,
+        "last_at": rfc3339(now.last_at) if now.last_at else None,
+        "equity": cents(now.equity),
+        "positions": {symbol: plain(qty) for symbol, qty in now.positions.items()},
+        "exits_only": list(now.exits_only),
+        "blocked": blocked_of(ledger.totals.blocked),
+        "journal": str(folder),
+    }
+
+
+def _status_lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    how = "running" if facts["running"] else "not running: it was killed; the same command resumes it"
+    ended = f"ended with {facts['exit_code']}" if facts["is_finished"] else how
+    return [
+        ("mode", facts["mode"]),
+        ("run", f"{facts['run_id']}, {ended}"),
+        ("state", f"{facts['state']} {facts['cause']}".strip()),
+        ("venue time", f"{facts['last_at']} at the last entry"),
+        ("bars", str(facts["bars"])),
+        ("decisions", str(facts["decisions"])),
+        ("orders", f"{facts['orders']}, {facts['working']} working"),
+        ("fills", str(facts["fills"])),
+        ("equity", facts["equity"]),
+        ("positions", ", ".join(f"{symbol} {qty}" for symbol, qty in facts["positions"].items()) or "flat"),
+        ("exits only", ", ".join(facts["exits_only"]) or "none"),
+        ("blocked", ", ".join(f"{name} {n}" for name, n in facts["blocked"].items()) or "nothing"),
+        ("journal", facts["journal"]),
     ]
-    out.table("status", "Status", ("what", "value"), rows)
-    out.close()
-    return 0
 
 
-def why(
-    symbol: Annotated[str, typer.Argument(help="Whose decisions.")],
-    at: Annotated[str | None, typer.Option(help="Only bars whose start begins with this, such as 2012-03-05.")] = None,
-    last: Annotated[int, typer.Option(min=1, help="How many of the newest bars.")] = 10,
-    state_dir: StateDir = None,
-    run: Run = None,
-    json: Json = 0,
-    json_file: JsonFile = None,
-) -> int:
-    """Say why a symbol was or was not traded, bar by bar."""
-    from trader_sdk.contract.documents import JournalEvent
-    from trader_sdk.contract.reasons import REASON_REMEDIES, Reason
-
-    _, entries, ledger = _read(state_dir, run)
-    made = [e.body for e in entries if e.event is JournalEvent.DECISION_MADE and e.body["symbol"] == symbol.upper()]
-    made = [body for body in made if at is None or body["bar"].startswith(at)]
-    if not made:
-        known = ", ".join(sorted(ledger.decided)) or "none"
-        raise UsageError("USAGE", "no decision found", where=symbol, expected=f"one of {known}", found=at or "nothing")
-    rows = [
-        (b["bar"], b["action"], b["price"], b["reason"] or "traded", _became(ledger, b["client_order_id"]))
-        for b in made[-last:]
-    ]
-    out = _output(json, json_file, ledger)
-    out.table("why", f"{symbol.upper()}: the newest bar last", ("bar", "action", "price", "reason", "order"), rows)
-    reason = made[-1]["reason"]
-    if reason is not None:
-        out.event("remedy", f"{reason}: {REASON_REMEDIES[Reason(reason)]}", reason=reason)
-    out.close()
-    return 0
-
-
-def _became(ledger: Ledger, client_order_id: str | None) -> str:
-    if client_order_id is None:
-        return ""
-    record = ledger.orders[client_order_id]
-    return f"{record.intent.side} {record.intent.qty} {record.state.status}"
+def _hanging(name: str, value: str) -> str:
+    lines = textwrap.wrap(value, 66, break_long_words=False, break_on_hyphens=False) or [""]
+    return "\n".join([f"{name:<12} {lines[0]}", *(f"{'':<12} {line}" for line in lines[1:])])
 
 
 def orders(
@@ -111,7 +106,7 @@ def orders(
     """List the orders of a run."""
     from trader_sdk.live.events import bar_time
 
-    _, _, ledger = _read(state_dir, run)
+    _, _, ledger = read_run(state_dir, run)
     records = ledger.working if working else list(ledger.orders.values())
     rows = [
         (
@@ -121,7 +116,7 @@ def orders(
         )
         for record in records
     ]
-    out = _output(json, json_file, ledger)
+    out = output_of(json, json_file, ledger)
     columns = ("bar", "symbol", "side", "qty", "status", "filled", "price", "client_order_id")
     out.table("orders", f"{len(rows)} orders", columns, rows)
     out.close()
@@ -133,14 +128,14 @@ def positions(state_dir: StateDir = None, run: Run = None, json: Json = 0, json_
     from trader_sdk.live.events import plain
     from trader_sdk.live.report import cents
 
-    _, _, ledger = _read(state_dir, run)
+    _, _, ledger = read_run(state_dir, run)
     rows = []
     for symbol, sleeve in sorted(ledger.sleeves.items()):
         price = ledger.prices.get(symbol, sleeve.qty * 0)
         external = ledger.external.get(symbol, sleeve.qty * 0)
         money = (cents(sleeve.position_value(price)), cents(sleeve.cash), cents(sleeve.equity(price)))
         rows.append((symbol, plain(sleeve.qty), *money, f"{sleeve.wins}/{sleeve.closed}", plain(external)))
-    out = _output(json, json_file, ledger)
+    out = output_of(json, json_file, ledger)
     columns = ("symbol", "qty", "value", "cash", "equity", "won/closed", "external")
     out.table("positions", "Sleeves", columns, rows)
     out.close()
@@ -158,25 +153,36 @@ def fills(
     """List or export the fills of a run; the broker's own statement is the authority."""
     from trader_sdk.contract.documents import JournalEvent
 
-    _, entries, ledger = _read(state_dir, run)
+    _, entries, ledger = read_run(state_dir, run)
     filled = [e for e in entries if e.event is JournalEvent.FILL_RECORDED and year in (None, e.at.year)]
-    columns = ("at", "symbol", "side", "qty", "price", "fee", "execution_id", "model_sha256")
+    decided_by = _models_of_bars(entries)
+    columns = ("date", "symbol", "side", "quantity", "price", "fee", "execution_id", "model_sha256")
     rows = [
         (
             f"{entry.at:%Y-%m-%dT%H:%M:%SZ}",
             *(entry.body[name] for name in ("symbol", "side", "qty", "price", "fee", "execution_id")),
-            ledger.models.get(entry.body["symbol"], {}).get("sha256"),
+            decided_by.get((entry.body["symbol"], ledger.orders[entry.body["client_order_id"]].intent.bar_at)),
         )
         for entry in filled
     ]
-    out = _output(json, json_file, ledger)
+    out = output_of(json, json_file, ledger)
     if csv is not None:
         _write_csv(csv, columns, rows)
         out.event("fills_written", f"{len(rows)} fills written to {csv}", path=str(csv), fills=len(rows))
     else:
-        out.table("fills", f"{len(rows)} fills", columns[:-2], [row[:-2] for row in rows])
+        shown = len(columns) if out.json_lines else len(columns) - 2  # ids and digests do not fit a terminal
+        out.table("fills", f"{len(rows)} fills", columns[:shown], [row[:shown] for row in rows])
     out.close()
     return 0
+
+
+def _models_of_bars(entries: Sequence[JournalEntry]) -> dict[tuple[str, int], str]:
+    """Return which model decided on each bar: a slot's champion may have changed since."""
+    from trader_sdk.contract.documents import JournalEvent
+    from trader_sdk.live.events import bar_ns, parse_time
+
+    made = (entry.body for entry in entries if entry.event is JournalEvent.DECISION_MADE)
+    return {(body["symbol"], bar_ns(parse_time(body["bar"]))): body["model_sha256"] for body in made}
 
 
 def _write_csv(path: Path, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:

@@ -27,6 +27,8 @@ JOURNAL_FILE: Final = "journal.db"
 LOCK_FILE: Final = "journal.lock"
 RESERVE_FILE: Final = "journal.reserve"
 _RESERVE_BYTES: Final = 1 << 20
+_LOCK_SECONDS: Final = 0.5
+"""How long a start waits for the lock: `trader status` takes it for an instant to see whether anybody holds it."""
 _GENESIS: Final = "sha256:" + "0" * 64
 
 
@@ -156,12 +158,24 @@ def lock_folder(folder: Path) -> FileLock:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / LOCK_FILE)
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=_LOCK_SECONDS)
     except Timeout as error:
         raise StorageError("LOCKED", "another trader is using this state folder", where=str(folder)) from error
     except OSError as error:
         raise StorageError("STORAGE", "the state folder cannot be used", where=str(folder), found=error) from error
     return lock
+
+
+def is_locked(folder: Path) -> bool:
+    """Return whether a trader holds the folder; looking takes the lock for an instant, which a start waits out."""
+    path = folder / LOCK_FILE
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path).acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
 
 
 def read_events(folder: Path) -> list[JournalEntry]:

@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from trader_sdk.contract.documents import JournalEvent, TradingMode
 from trader_sdk.contract.errors import StorageError, UsageError
-from trader_sdk.live.journal import JOURNAL_FILE, last_event, lock_folder, read_events
+from trader_sdk.live.journal import JOURNAL_FILE, is_locked, last_event, lock_folder, read_events
 from trader_sdk.live.ledger import Ledger, fold
 
 LOCAL_FOLDER: Final = "paper-local"
@@ -89,6 +89,12 @@ def is_unfinished(path: Path) -> bool:
     """Return whether a run has a journal with a start and no end."""
     newest = last_event(path)
     return newest is not None and newest is not JournalEvent.RUN_FINISHED
+
+
+def is_running(folder: Path) -> bool:
+    """Return whether a trader is running on the journal in ``folder``."""
+    is_local = folder.parent.name == LOCAL_FOLDER
+    return is_locked(folder.parent if is_local else folder) and (not is_local or is_unfinished(folder))
 
 
 def find_run(state_dir: Path, run: str | None) -> Path:
