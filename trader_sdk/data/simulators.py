@@ -110,10 +110,10 @@ def planted_bars(market: PlantedMarket | None = None, symbol: str = SIMULATED_SY
             remedy=f"Use --symbol {SIMULATED_SYMBOL}, or real bars for this symbol.",
         )
     chance = uniforms(market.seed, 0, market.n_bars, 14)
-    log_price, deviation = _log_price(market, student_t5(chance[:, 0:4]), student_t5(chance[:, 4:8]))
-    close = np.round(market.start_price * np.exp(log_price), _PRICE_DECIMALS)
+    hidden = _hidden_state(market, chance)
+    close = np.round(market.start_price * np.exp(hidden.reverted + hidden.walked), _PRICE_DECIMALS)
     open_ = np.concatenate([[market.start_price], close[:-1]])
-    reach = market.bar_volatility * deviation
+    reach = market.bar_volatility * hidden.deviation
     high = np.maximum(open_, close) * np.exp(0.5 * reach * np.abs(normals(chance[:, 8], chance[:, 9])))
     low = np.minimum(open_, close) * np.exp(-0.5 * reach * np.abs(normals(chance[:, 10], chance[:, 11])))
     starts = _session_minutes(market.n_bars)
@@ -125,7 +125,7 @@ def planted_bars(market: PlantedMarket | None = None, symbol: str = SIMULATED_SY
         high=np.maximum(np.round(high, _PRICE_DECIMALS), np.maximum(open_, close)),
         low=np.minimum(np.round(low, _PRICE_DECIMALS), np.minimum(open_, close)),
         close=close,
-        volume=_volume(starts, deviation, normals(chance[:, 12], chance[:, 13])),
+        volume=_volume(starts, hidden.deviation, normals(chance[:, 12], chance[:, 13])),
         kind=DataKind.SIMULATED,
         feed="simulated",
         adjustment="split",
@@ -133,8 +133,28 @@ def planted_bars(market: PlantedMarket | None = None, symbol: str = SIMULATED_SY
     )
 
 
-def _log_price(market: PlantedMarket, reverting: Floats, walking: Floats) -> tuple[Floats, Floats]:
-    """Return the log price relative to the start and the bars' volatility relative to its mean, both (T,)."""
+@dataclass(frozen=True, slots=True)
+class HiddenState:
+    """What an oracle knows of a planted market and its bars do not show; float64 (T,) each.
+
+    Attributes:
+        reverted: Log distance of each close from where it reverts to.
+        walked: Log of where it reverts to, relative to the start.
+        deviation: Volatility of the bar relative to its mean.
+    """
+
+    reverted: Floats
+    walked: Floats
+    deviation: Floats
+
+
+def hidden_state(market: PlantedMarket) -> HiddenState:
+    """Return what a planted market's prices were made of."""
+    return _hidden_state(market, uniforms(market.seed, 0, market.n_bars, 14))
+
+
+def _hidden_state(market: PlantedMarket, chance: Floats) -> HiddenState:
+    reverting, walking = student_t5(chance[:, 0:4]), student_t5(chance[:, 4:8])
     share, rho = market.reverting_share, market.rho
     # An OU process with stationary variance V has increments of variance 2 V (1 - rho) and shocks of V (1 - rho^2).
     ou_scale = market.bar_volatility * math.sqrt(share * (1.0 + rho) / 2.0)
@@ -146,7 +166,7 @@ def _log_price(market: PlantedMarket, reverting: Floats, walking: Floats) -> tup
     for index, shock in enumerate((ou_scale * deviation * reverting).tolist()):
         level = rho * level + shock
         reverted[index] = level
-    return reverted + np.cumsum(walk_scale * deviation * walking), deviation
+    return HiddenState(reverted, np.cumsum(walk_scale * deviation * walking), deviation)
 
 
 def _garch_deviation(market: PlantedMarket, shocks: Floats) -> Floats:
