@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -32,14 +33,14 @@ class Desk:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
 
-    def commit(self, drafts: list[Draft]) -> None:
+    def commit(self, drafts: Sequence[Draft]) -> None:
         """Append."""
         self._journal.append(drafts)
 
 
 def keeper(journal: Journal) -> StateKeeper:
     """Return a keeper on a journal alone."""
-    return StateKeeper(Desk(journal), journal)  # type: ignore[arg-type]  # of the desk only commit is used
+    return StateKeeper(Desk(journal), journal)
 
 
 def test_state_is_that_of_the_gravest_hold_and_outlives_a_restart(tmp_path: Path) -> None:

@@ -85,6 +85,7 @@ class AlpacaBroker:
         budget: RequestBudget | None = None,
     ) -> None:
         self._endpoint, self._credentials = endpoint, credentials
+        self._timeouts, self._retry = timeouts, retry
         self._budget = budget or RequestBudget(endpoint.requests_per_minute)
         self._http = AlpacaHttp(
             endpoint,
@@ -104,6 +105,10 @@ class AlpacaBroker:
     def name(self) -> str:
         """Return ``alpaca-paper``, ``alpaca-live`` or ``local``."""
         return self._endpoint.venue.value
+
+    def twin(self) -> AlpacaBroker:
+        """Return a second port to the same account, with connections and a request budget of its own."""
+        return type(self)(self._endpoint, self._credentials, timeouts=self._timeouts, retry=self._retry)
 
     @property
     def requests_left(self) -> int | None:

@@ -281,6 +281,9 @@ class BrokerPort(Protocol):
     def name(self) -> str:
         """Return ``alpaca-paper``, ``alpaca-live`` or ``local``."""
 
+    def twin(self) -> BrokerPort:
+        """Return a second port to the same account, with connections and a request budget of its own."""
+
     @property
     def requests_left(self) -> int | None:
         """Return how many requests may go at once now, None where the venue sets no limit."""

@@ -21,11 +21,15 @@ COMMANDS: Final[tuple[tuple[str, str, str], ...]] = (
     ("orders", "trader_sdk.cli.status:orders", "List the orders of a run."),
     ("positions", "trader_sdk.cli.status:positions", "List the sleeves' positions of a run."),
     ("fills", "trader_sdk.cli.status:fills", "List or export the fills of a run."),
+    ("halt", "trader_sdk.cli.operate:halt", "Stop opening positions and cancel our orders."),
+    ("resume", "trader_sdk.cli.operate:resume", "Trade again: acknowledge what held it back."),
+    ("flatten", "trader_sdk.cli.operate:flatten", "Close our positions and open no others."),
     ("reconcile", "trader_sdk.cli.reconcile:reconcile", "Compare journal, sleeves and venue."),
 )
 GROUPS: Final[tuple[tuple[str, str, str], ...]] = (
     ("compat", "trader_sdk.cli.compat:app", "Check checkpoints against the compatibility matrix."),
     ("archive", "trader_sdk.cli.archive:app", "Look into a training archive, promote and revert."),
+    ("models", "trader_sdk.cli.operate:app", "Disable and enable models of a run."),
     ("features", "trader_sdk.cli.features:app", "Check a feature provider."),
     ("data", "trader_sdk.cli.data:app", "Look at bars and convert them."),
     ("exchange", "trader_sdk.cli.exchange:app", "Serve the embedded paper exchange."),

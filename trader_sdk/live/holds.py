@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from trader_sdk.contract.documents import JournalEvent
 from trader_sdk.live.events import Draft
 from trader_sdk.risk import TradingState
 
 if TYPE_CHECKING:
-    from trader_sdk.live.desk import OrderDesk
     from trader_sdk.live.journal import Journal
 
 TRADER: Final = "trader"
@@ -179,18 +178,25 @@ StillHolds = Callable[[Hold], str | None]
 """Says why a cause still holds, None where it is cured."""
 
 
+class Commits(Protocol):
+    """Makes entries durable: the order desk, or a journal alone."""
+
+    def commit(self, drafts: Sequence[Draft]) -> None:
+        """Commit ``drafts`` in one transaction."""
+
+
 class StateKeeper:
     """Brings holds about and lifts them; the journal remembers them.
 
     Args:
-        desk: Commits.
+        desk: Makes entries durable.
         journal: Holds the books.
 
     Attributes:
         checks: By cause, what must be cured before a person may lift it; each part of the trader adds its own.
     """
 
-    def __init__(self, desk: OrderDesk, journal: Journal) -> None:
+    def __init__(self, desk: Commits, journal: Journal) -> None:
         self._desk, self._journal = desk, journal
         self.checks: dict[Cause, StillHolds] = {}
 

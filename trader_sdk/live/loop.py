@@ -21,10 +21,12 @@ from trader_sdk.live.clock import Tick
 from trader_sdk.live.config import LiveConfig
 from trader_sdk.live.dispatch import Dispatch
 from trader_sdk.live.events import Draft
+from trader_sdk.live.heartbeat import Heartbeat
 from trader_sdk.live.holds import Cause
 from trader_sdk.live.opening import Session
+from trader_sdk.live.operations import Operations
 from trader_sdk.live.refusals import Refusals
-from trader_sdk.live.report import BarLine, Summary, bar_fields, summarise
+from trader_sdk.live.report import BarLine, Summary, bar_fields, moved, summarise
 from trader_sdk.live.rounds import RoundReport
 from trader_sdk.live.step import StepReport
 from trader_sdk.live.streams import Streams
@@ -66,7 +68,7 @@ class SessionLoop:
         self._broker, self._worker, self._say = broker, worker, say
         self._is_local = session.mode is TradingMode.PAPER_LOCAL
         self.stop = threading.Event()
-        self.halt = threading.Event()
+        self.operations = Operations(session, self.reconcile)
         self._troubles = 0
         self._reconciled_at = session.clock.monotonic()
         self._quiet_until: datetime | None = None
@@ -84,7 +86,8 @@ class SessionLoop:
         self._dispatch = Dispatch(session.desk, session.journal, session.states, refusals, self.reconcile)
         session.desk.recheck = partial(self._check_again)
         ledger = session.journal.ledger
-        self._peak, self._told = ledger.equity, (ledger.orders_at_venue, ledger.totals.fills)
+        self._peak, self._told = ledger.equity, moved(ledger)
+        self._heartbeat = Heartbeat(session.schedule, say, is_replay=self._is_local)
 
     def follow(self, streams: Streams) -> None:
         """Take the running streams, whose health decides whether positions may be opened."""
@@ -105,7 +108,9 @@ class SessionLoop:
         if not self._is_done(until):
             await self._on_bars(self._session.clock.now())  # what closed while nobody was looking
         while not self._is_done(until):
-            tick = await self._session.clock.next(earliest((self._session.desk.next_due(), self._look_at(), until)))
+            self._heartbeat.beat(self._session.clock.now(), self._session.journal.ledger)
+            due = (self._session.desk.next_due(), self._look_at(), self._heartbeat.due, until)
+            tick = await self._session.clock.next(earliest(due))
             if tick.is_over:
                 break
             await self._survive(tick)
@@ -115,6 +120,7 @@ class SessionLoop:
     async def step(self, bars: Mapping[str, Sequence[Bar]]) -> StepReport:
         """Book what happened, then decide on bars that the caller brings."""
         now = self._session.clock.now()
+        await self.operations.serve(now)
         await self._session.desk.refresh(now)
         return await self._step(bars, now)
 
@@ -169,8 +175,7 @@ class SessionLoop:
             raise error
 
     async def _on_tick(self, tick: Tick) -> None:
-        if self.halt.is_set():
-            await self._become_halted(tick.at)
+        await self.operations.serve(tick.at)
         await self._dispatch.send(tick.at)
         if self._quiet_until is not None and tick.at < self._quiet_until:
             return
@@ -200,7 +205,7 @@ class SessionLoop:
         report = await (session.step.run(bars, ledger, now) if bars else session.step.finish(ledger, now))
         decide_ms = (time.perf_counter() - began) * 1e3
         await self._dispatch.send(now)
-        told, self._told = self._told, (ledger.orders_at_venue, ledger.totals.fills)
+        told, self._told = self._told, moved(ledger)
         self._peak = max(self._peak, ledger.equity)
         line = BarLine(
             number=ledger.totals.bars,
@@ -208,11 +213,12 @@ class SessionLoop:
             n_symbols=len(session.lines),
             decide_ms=decide_ms,
             late_seconds=(now - session.schedule.final_at(report.bar_at)).total_seconds(),
-            sent=self._told[0] - told[0],
-            fills=self._told[1] - told[1],
+            moved=self._told.since(told),
             drawdown=1 - ledger.equity / self._peak if self._peak else Decimal(0),
+            requests_left=self._broker.requests_left,
         )
         self._say("bar_finished", bar_fields(report, line, ledger))
+        self._heartbeat.hold(now)
         await self._prepare(bars)
         return report
 
@@ -239,13 +245,6 @@ class SessionLoop:
         report = await self._session.reconciler.run()
         self._reconciled_at = self._session.clock.monotonic()
         return report
-
-    async def _become_halted(self, at: datetime) -> None:
-        self.halt.clear()
-        self._session.states.hold(Cause.OPERATOR, "halt was called", at)
-        for record in self._session.journal.ledger.working:
-            if record.state.broker_order_id is not None:
-                await self._worker.call(partial(self._broker.cancel, record.state.broker_order_id))
 
     async def end(self, exit_code: int) -> Summary:
         """Bury what was never sent, compare books and venue a last time, and write how the run ended."""

@@ -118,6 +118,15 @@ def find_run(state_dir: Path, run: str | None) -> Path:
     return max(folders, key=lambda path: (path / JOURNAL_FILE).stat().st_mtime_ns)
 
 
+def running_folders(state_dir: Path) -> list[Path]:
+    """Return the folders of the journals that a running trader writes, of all modes and accounts."""
+    folders = [path for path in _all_folders(state_dir) if (path / JOURNAL_FILE).is_file() and is_running(path)]
+    local = [path for path in folders if path.parent.name == LOCAL_FOLDER]
+    # An unfinished run of an earlier start looks as if it ran: the lock is that of all local runs.
+    older = sorted(local, key=lambda path: (path / JOURNAL_FILE).stat().st_mtime_ns)[:-1]
+    return [path for path in folders if path not in older]
+
+
 def _all_folders(state_dir: Path) -> list[Path]:
     if not state_dir.is_dir():
         return []

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -17,8 +18,11 @@ from trader_sdk.contract.errors import SdkError
 from trader_sdk.features.provider import ProviderFactory
 from trader_sdk.live.clock import WallClock
 from trader_sdk.live.config import LiveConfig
+from trader_sdk.live.control import Command, Pressed, Request, kill_files, pressed_by_file
 from trader_sdk.live.events import JournalEntry, rfc3339
 from trader_sdk.live.feed import BARRIER_SECONDS
+from trader_sdk.live.holds import Cause
+from trader_sdk.live.kill_switch import KillSwitch
 from trader_sdk.live.loop import SessionLoop
 from trader_sdk.live.models import Selection, gate_table, select
 from trader_sdk.live.opening import ClockMaker, Session, Venue, mode_of, open_session, warm
@@ -28,6 +32,7 @@ from trader_sdk.live.step import PreTrade, StepReport
 from trader_sdk.live.stream_events import StreamInbox
 from trader_sdk.live.stream_watch import StreamWatch
 from trader_sdk.live.streams import Streams
+from trader_sdk.live.watchdog import Reply, Watchdog
 from trader_sdk.live.worker import BrokerWorker
 
 Observer = Callable[[str, Mapping[str, Any]], None]
@@ -88,6 +93,7 @@ class LiveTrader:
         self._resources = ExitStack()
         self._session: Session | None = None
         self._loop: SessionLoop | None = None
+        self._watchdog: Watchdog | None = None
         self._stop_code: int | None = None
         self._summary: Summary | None = None
         self.pre_trade: PreTrade | None = None
@@ -102,7 +108,15 @@ class LiveTrader:
 
     def halt(self) -> None:
         """Stop opening positions and cancel what works; callable from any thread, exits stay allowed."""
-        self.loop.halt.set()
+        self._hand_over(Request(command=Command.HALT, who="program", why="halt was called"), Cause.OPERATOR)
+
+    def kill(self, pressed: Pressed) -> None:
+        """Press the kill switch: own orders are cancelled from another thread; callable from any thread."""
+        assert self._watchdog is not None, "use `async with LiveTrader(...)`"
+        self._watchdog.press(pressed)
+
+    def _hand_over(self, request: Request, cause: Cause, reply: Reply = lambda _: None) -> None:
+        self.loop.operations.inbox.put(request, cause, reply)
         self.session.clock.wake()
 
     def request_stop(self, exit_code: int = 0) -> None:
@@ -166,6 +180,7 @@ class LiveTrader:
             self._session = await open_session(self._config, selection, self._venue, self._committed)
             self._resources.callback(self._session.journal.close)
             self._loop = SessionLoop(self._session, self._config, self._broker, self._venue.worker, self._say)
+            self._watch(self._session, self._loop)
             await self._get_ready(began)
         except BaseException as error:
             await self._close(error)
@@ -193,11 +208,35 @@ class LiveTrader:
             raise selection.refusal
         return selection
 
+    def _watch(self, session: Session, loop: SessionLoop) -> None:
+        """Start the watchdog, which outlives a loop that hangs; a kill switch that is still pressed counts at once."""
+        ledger, folder = session.journal.ledger, session.folder.path
+
+        def held() -> dict[str, Decimal]:
+            return {symbol: sleeve.qty for symbol, sleeve in dict(ledger.sleeves).items()}
+
+        running = asyncio.get_running_loop()
+
+        def say_from_thread(name: str, fields: Mapping[str, Any]) -> None:
+            with suppress(RuntimeError):  # the loop is over; kill.json has it
+                running.call_soon_threadsafe(self._say, name, fields)
+
+        switch = KillSwitch(self._broker.twin, session.book, held, folder, say_from_thread)
+        loop.operations.switch = switch
+        suffix = session.account.number[-4:]
+        self._watchdog = Watchdog(folder, self._config.state_dir, switch, self._hand_over, suffix)
+        pressed = pressed_by_file(kill_files(folder, self._config.state_dir), lambda word: word == suffix)
+        if pressed is not None:
+            session.states.hold(Cause.KILL_SWITCH, f"by {pressed.by}", session.clock.now(), flatten=pressed.flatten)
+        self._watchdog.start()
+        self._resources.callback(self._watchdog.close)
+
     async def _get_ready(self, began: float) -> None:
         session = self.session
         session.step.pre_trade = self.pre_trade
         self._say("run_started", self._banner(session))
         await self.loop.reconcile()
+        await self.loop.operations.cancel_held()
         required = max(line.live.observations.provider.required_history for line in session.lines.values())
         history = await warm(session, required, decide_last=session.mode is not TradingMode.PAPER_LOCAL)
         inbox = self._inbox(session)

@@ -1,0 +1,208 @@
+"""The kill switch: cancels our own orders from a thread and over connections of its own, whatever the loop is doing.
+
+It needs neither the event loop nor the journal. What it did is in ``kill.json`` beside the journal. Pressing it twice
+is pressing it once: a cancel that was asked for may be asked for again, and each closing order has an id that follows
+from the moment of the first press.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+from trader_sdk.broker import port
+from trader_sdk.contract.errors import BrokerError
+from trader_sdk.live.control import Pressed, write_private
+from trader_sdk.live.events import bar_ns, plain
+from trader_sdk.orders import OrderKey, client_order_id, is_ours
+from trader_sdk.plan import Book
+
+KILL_RECORD: Final = "kill.json"
+LEG: Final = "k"
+"""Leg of an order that the kill switch sent."""
+_QUIET_LOOKS: Final = 2
+_MOST_LOOKS: Final = 20
+_BETWEEN_LOOKS_SECONDS: Final = 0.5
+LOOP_PATIENCE_SECONDS: Final = 3.0
+"""How long the loop may take to close the positions itself before the switch does it."""
+
+Held = Callable[[], Mapping[str, Decimal]]
+Say = Callable[[str, Mapping[str, Any]], None]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What the switch did so far; mutable because it grows while it works."""
+
+    pressed: Pressed
+    at: datetime
+    canceled: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    orders: list[dict[str, str]] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    is_done: bool = False
+
+    def fields(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {
+            "by": self.pressed.by,
+            "who": self.pressed.who,
+            "at": self.at.isoformat(),
+            "flatten": self.pressed.flatten,
+            "canceled": sorted(set(self.canceled)),
+            "left": self.left,
+            "orders": self.orders,
+            "faults": self.faults[-5:],
+            "done": self.is_done,
+        }
+
+
+class KillSwitch:
+    """Cancels what is ours, and closes it where that was asked for.
+
+    Args:
+        connect: Opens a port of the switch's own to the same account; called at the first press, in its thread.
+        book: Whose orders are ours.
+        held: Units of each symbol that our books own; read in memory.
+        folder: Where ``kill.json`` goes.
+        say: Told ``kill_switch`` with what was done.
+    """
+
+    def __init__(self, connect: Callable[[], port.BrokerPort], book: Book, held: Held, folder: Path, say: Say) -> None:
+        self._connect, self._book, self._held = connect, book, held
+        self._record, self._say = folder / KILL_RECORD, say
+        self._lock = threading.Lock()
+        self._flattening = threading.Lock()
+        self._broker: port.BrokerPort | None = None
+        self._first_press: datetime | None = None
+        self.loop_took_over = threading.Event()
+
+    def work(self, pressed: Pressed) -> Outcome:
+        """Cancel our orders until none is open, then close our positions if that was asked for; blocks."""
+        with self._lock:
+            self._first_press = self._first_press or datetime.now(UTC)
+            outcome = Outcome(pressed, self._first_press)
+            self._write(outcome)
+            self._cancel_all(outcome)
+            if pressed.flatten and self._claim():
+                self._flatten(outcome)
+            outcome.is_done = not outcome.left
+            self._write(outcome)
+            self._say("kill_switch", outcome.fields())
+            return outcome
+
+    def take_over_flattening(self) -> bool:
+        """Let the loop close the positions by its own way; False where the switch has begun to."""
+        taken = self._flattening.acquire(blocking=False)
+        if taken:
+            self.loop_took_over.set()
+        return taken or self.loop_took_over.is_set()
+
+    @property
+    def is_working(self) -> bool:
+        """Return whether the switch is cancelling or closing right now."""
+        return self._lock.locked()
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._broker is not None:
+            self._broker.close()
+
+    def _claim(self) -> bool:
+        if self.loop_took_over.wait(LOOP_PATIENCE_SECONDS):
+            return False
+        return self._flattening.acquire(blocking=False)
+
+    def _port(self) -> port.BrokerPort:
+        if self._broker is None:
+            self._broker = self._connect()
+        return self._broker
+
+    def _cancel_all(self, outcome: Outcome) -> None:
+        """Look and cancel until two looks in a row find nothing of ours: an order may still be on its way."""
+        quiet = 0
+        for look in range(_MOST_LOOKS):
+            if look:
+                time.sleep(_BETWEEN_LOOKS_SECONDS)
+            ours = self._open_orders(outcome)
+            if ours is None:
+                quiet = 0
+                continue
+            outcome.left = [order.client_order_id for order in ours]
+            quiet = 0 if ours else quiet + 1
+            if quiet == _QUIET_LOOKS:
+                return
+            for order in ours:
+                self._port().cancel(order.broker_order_id)
+                outcome.canceled.append(order.client_order_id)
+
+    def _open_orders(self, outcome: Outcome) -> list[port.OrderView] | None:
+        try:
+            listed = self._port().open_orders()
+        except BrokerError as error:
+            outcome.faults.append(str(error))
+            return None
+        return [order for order in listed if is_ours(order.client_order_id, self._book.strategy)]
+
+    def _flatten(self, outcome: Outcome) -> None:
+        """Send a market order for each position of ours, durable in the record before it is sent."""
+        requests = self._closing_requests(outcome)
+        outcome.orders = [_plain(request) for request in requests]
+        if not self._write(outcome):
+            outcome.faults.append("no position was closed: the record of the orders could not be written")
+            outcome.orders = []
+            return
+        for request, shown in zip(requests, outcome.orders, strict=True):
+            if self._port().order_by_client_id(request.client_order_id) is None:
+                shown["outcome"] = type(self._port().submit(request)).__name__
+
+    def _closing_requests(self, outcome: Outcome) -> list[port.OrderRequest]:
+        try:
+            at_venue = {view.symbol: view.qty for view in self._port().positions()}
+        except BrokerError as error:
+            outcome.faults.append(str(error))
+            return []
+        requests = []
+        for symbol, qty in sorted(self._held().items()):
+            there = at_venue.get(symbol, Decimal(0))
+            if qty * there > 0:
+                requests.append(self._closing(symbol, min(abs(qty), abs(there)), is_long=qty > 0))
+        return requests
+
+    def _closing(self, symbol: str, qty: Decimal, *, is_long: bool) -> port.OrderRequest:
+        assert self._first_press is not None
+        minute = self._first_press.replace(second=0, microsecond=0)
+        book = self._book
+        key = OrderKey(book.account, book.mode, book.strategy, book.epoch, symbol, bar_ns(minute), LEG)
+        return port.OrderRequest(
+            client_order_id=client_order_id(key),
+            symbol=symbol,
+            side=port.Side.SELL if is_long else port.Side.BUY,
+            qty=qty,
+            type=port.OrderType.MARKET,
+            time_in_force=port.TimeInForce.GTC if "/" in symbol else port.TimeInForce.DAY,
+            priority=port.Priority.FLATTEN,
+        )
+
+    def _write(self, outcome: Outcome) -> bool:
+        try:
+            write_private(self._record, outcome.fields())
+        except OSError as error:
+            outcome.faults.append(f"{KILL_RECORD} could not be written: {error.strerror}")
+            return False
+        return True
+
+
+def _plain(request: port.OrderRequest) -> dict[str, str]:
+    return {
+        "client_order_id": request.client_order_id,
+        "symbol": request.symbol,
+        "side": request.side.value,
+        "qty": plain(request.qty or Decimal(0)),
+    }

@@ -1,0 +1,59 @@
+"""Where the loop meets people: requests are carried out between two ticks, held orders cancelled, positions closed."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from trader_sdk.live.kill_switch import KillSwitch
+from trader_sdk.live.opening import Session
+from trader_sdk.live.operator import FLATTEN_LEG, Inbox, carry_out, closing_intents, to_flatten
+from trader_sdk.risk import TradingState
+
+
+class Operations:
+    """Does what people ask for, in the loop's thread.
+
+    Args:
+        session: The open session.
+        reconcile: Compares books and venue.
+
+    Attributes:
+        inbox: Requests from other threads.
+        switch: The kill switch, once there is one.
+    """
+
+    def __init__(self, session: Session, reconcile: Callable[[], Awaitable[object]]) -> None:
+        self._session, self._reconcile = session, reconcile
+        self.inbox = Inbox()
+        self.switch: KillSwitch | None = None
+
+    async def serve(self, now: datetime) -> None:
+        """Carry out what was asked, and make orders durable that close what people want closed."""
+        session = self._session
+        for asked in self.inbox.drain():
+            answer, drafts = carry_out(asked, session.states, session.journal.ledger, now)
+            session.desk.commit(drafts)
+            await self.cancel_held()
+            asked.reply(answer)
+        if to_flatten(session.journal.ledger) and session.schedule.is_open(now):
+            await self._flatten(now)
+
+    async def cancel_held(self) -> None:
+        """Ask for the cancel of what works although its symbol is HALTED."""
+        session, ledger = self._session, self._session.journal.ledger
+        for record in ledger.working:
+            is_closing = record.intent.leg == FLATTEN_LEG
+            if ledger.state_of(record.intent.symbol) is TradingState.HALTED and not is_closing:
+                await session.desk.cancel(record, session.clock.now())
+
+    async def _flatten(self, now: datetime) -> None:
+        session = self._session
+        if self.switch is not None and not self.switch.take_over_flattening():
+            if self.switch.is_working:
+                return
+            await self._reconcile()  # the switch may have sent what we would send
+        await session.desk.refresh(now)
+        ledger, rules = session.journal.ledger, {symbol: line.rules for symbol, line in session.lines.items()}
+        intents = closing_intents(ledger, to_flatten(ledger), rules, session.book, now)
+        session.desk.commit(session.desk.record(intents, now))
