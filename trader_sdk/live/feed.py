@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Final
@@ -55,6 +56,7 @@ class Feed:
         self._last: dict[str, int] = {}
         self._streamed: dict[str, dict[int, Bar]] = {symbol: {} for symbol in symbols}
         self._arrived = asyncio.Event()
+        self._awaited, self._missing = 0, set[str]()
         self.came_streamed = False
         self.is_degraded: Callable[[], bool] = lambda: False
 
@@ -91,7 +93,10 @@ class Feed:
         if bar.symbol not in self._streamed or bar.t <= self._last.get(bar.symbol, 0):
             return False
         self._streamed[bar.symbol][bar.t] = bar
-        self._arrived.set()
+        if bar.t == self._awaited:
+            self._missing.discard(bar.symbol)
+            if not self._missing:
+                self._arrived.set()
         return True
 
     async def closed(self, now: datetime) -> Mapping[str, list[Bar]]:
@@ -114,14 +119,12 @@ class Feed:
 
     async def _wait_for(self, newest: int) -> None:
         """Wait until every symbol's newest bar came over the stream, at most the barrier."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._barrier_seconds
-        while any(newest not in self._streamed[s] and self._last.get(s, 0) < newest for s in self._symbols):
-            self._arrived.clear()
-            try:
-                await asyncio.wait_for(self._arrived.wait(), max(deadline - loop.time(), 0))
-            except TimeoutError:
-                return
+        missing = {s for s in self._symbols if newest not in self._streamed[s] and self._last.get(s, 0) < newest}
+        self._awaited, self._missing = newest, missing
+        self._arrived.clear()
+        if missing:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._arrived.wait(), self._barrier_seconds)
 
     def _from_stream(self, symbol: str, newest: int | None) -> list[Bar] | None:
         """Return the stream's bars if they continue where we stand without a gap, else None."""

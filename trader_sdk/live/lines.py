@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -35,6 +35,22 @@ DECISION_BUDGET_SECONDS: Final = 1.0
 NO_ACTION: Final = "NONE"
 
 
+class Seen:
+    """What a model saw; its digest is made when somebody writes it down, before the next bar is taken.
+
+    Args:
+        observation: Returns it.
+    """
+
+    def __init__(self, observation: Callable[[], NDArray[np.float32]]) -> None:
+        self._observation = observation
+
+    @cached_property
+    def sha256(self) -> str:
+        """Return ``sha256:<hex>`` of its bytes."""
+        return f"sha256:{hashlib.sha256(np.ascontiguousarray(self._observation()).data).hexdigest()}"
+
+
 @dataclass(frozen=True, slots=True)
 class Decided:
     """What came of a symbol's newest bar.
@@ -43,7 +59,7 @@ class Decided:
         bar: The closed bar.
         decision: The model's, None if it was not asked.
         reason: Why it was not asked, None if it was.
-        observation_sha256: Digest of what the model saw.
+        seen: What the model saw.
         fault: What was wrong with the model's answer, empty if nothing.
     """
 
@@ -51,8 +67,13 @@ class Decided:
     bar: Bar
     decision: Decision | None
     reason: Reason | None
-    observation_sha256: str | None = None
+    seen: Seen | None = None
     fault: str = ""
+
+    @property
+    def observation_sha256(self) -> str | None:
+        """Return the digest of what the model saw, None if it was not asked."""
+        return None if self.seen is None else self.seen.sha256
 
     @property
     def close(self) -> Decimal:
@@ -198,25 +219,20 @@ class SymbolLine:
             decision: Decision | ActionError = self._stream.decide_on(observation)
         except ActionError as error:
             decision = error
-        return self.answered(bar, decision, time.perf_counter() - began, digest_of(observation))
+        return self.answered(bar, decision, time.perf_counter() - began, Seen(lambda: observation))
 
-    def answered(self, bar: Bar, answer: Decision | ActionError, seconds: float, digest: str) -> Decided:
+    def answered(self, bar: Bar, answer: Decision | ActionError, seconds: float, seen: Seen) -> Decided:
         """Return what comes of the model's answer: one that is late or no answer counts as a failure."""
         if isinstance(answer, ActionError):
-            return self._failed(bar, f"{answer.code} {answer.message}", digest)
+            return self._failed(bar, f"{answer.code} {answer.message}", seen)
         if seconds > self._budget_seconds:
-            return self._failed(bar, f"took {seconds:.3f} s of {self._budget_seconds:g} s", digest)
+            return self._failed(bar, f"took {seconds:.3f} s of {self._budget_seconds:g} s", seen)
         self.failures = 0
-        return Decided(self.symbol, bar, answer, None, digest)
+        return Decided(self.symbol, bar, answer, None, seen)
 
-    def _failed(self, bar: Bar, fault: str, digest: str) -> Decided:
+    def _failed(self, bar: Bar, fault: str, seen: Seen) -> Decided:
         self.failures += 1
-        return Decided(self.symbol, bar, None, Reason.MODEL_FAILED, digest, fault)
-
-
-def digest_of(observation: NDArray[np.float32]) -> str:
-    """Return the digest of what a model saw."""
-    return f"sha256:{hashlib.sha256(np.ascontiguousarray(observation).data).hexdigest()}"
+        return Decided(self.symbol, bar, None, Reason.MODEL_FAILED, seen, fault)
 
 
 def bar_draft(bar: Bar, at: datetime) -> Draft:

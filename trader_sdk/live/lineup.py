@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -23,7 +24,7 @@ from trader_sdk.features.many import SymbolProvider, UniverseProvider
 from trader_sdk.features.observation import ObservationBuilder
 from trader_sdk.features.own import Ohlcv53Provider
 from trader_sdk.features.provider import observation_of
-from trader_sdk.live.lines import Decided, SymbolLine, digest_of, exact
+from trader_sdk.live.lines import Decided, Seen, SymbolLine, exact
 from trader_sdk.portfolio import Sleeve, columns_of
 
 Rows = NDArray[np.float32]
@@ -41,6 +42,8 @@ class Lineup(Mapping[str, SymbolLine]):
     def __init__(self, lines: Mapping[str, SymbolLine]) -> None:
         self._lines = dict(lines)
         self._universes: dict[str, UniverseProvider] = {}
+        self._of: dict[str, UniverseProvider] = {}
+        self._places: dict[str, int] = {}
         self._streams = DecisionStreams({s: line.live.model for s, line in lines.items() if _has_own_features(line)})
         for symbol in self._streams.symbols:
             self._seat(self._lines[symbol])
@@ -57,7 +60,7 @@ class Lineup(Mapping[str, SymbolLine]):
     @property
     def together(self) -> frozenset[str]:
         """Return the symbols that are decided on together."""
-        return frozenset(self._streams.symbols)
+        return frozenset(self._of)
 
     def warm(self, symbol: str, history: Bars) -> None:
         """Fill a symbol's window from bars that are not decided on."""
@@ -111,8 +114,10 @@ class Lineup(Mapping[str, SymbolLine]):
         if _has_own_features(line):
             self._streams.add(symbol, line.live.model)
             self._seat(line, before)
-        elif symbol in self._streams.symbols:
+        elif symbol in self._of:
             self._streams.remove(symbol)
+            del self._of[symbol]
+            self._settle()
 
     def _seat(self, line: SymbolLine, before: SymbolLine | None = None) -> None:
         """Give a line its place in the universe of its schema, with the past of the line before it."""
@@ -124,10 +129,15 @@ class Lineup(Mapping[str, SymbolLine]):
             if isinstance(past, SymbolProvider):
                 own.extend(replace(past.bars, feed=schema.feed, adjustment=schema.adjustment))
         line.live = replace(line.live, observations=ObservationBuilder(universe.of(symbol)))
+        self._of[symbol] = universe
         self._streams.replace(symbol, universe.window(symbol))
+        self._settle()
+
+    def _settle(self) -> None:
+        self._places = {symbol: place for place, symbol in enumerate(self._streams.symbols)}
 
     def _window(self, symbol: str) -> Rows:
-        return self._universes[self._lines[symbol].live.observations.schema.sha256].window(symbol)
+        return self._of[symbol].window(symbol)
 
     def _take_together(
         self, bars: Mapping[str, Sequence[Bar]], sleeves: Mapping[str, Sleeve], now: datetime
@@ -145,17 +155,17 @@ class Lineup(Mapping[str, SymbolLine]):
 
     def _push(self, bars: Mapping[str, Bar], bad: set[str]) -> set[str]:
         """Take one bar of each symbol; return the symbols whose newest bar so far is not to be acted on."""
-        good: dict[str, list[Bar]] = {}
+        good: dict[UniverseProvider, list[Bar]] = {}
         bad = bad - bars.keys()
         for symbol, bar in bars.items():
             line = self._lines[symbol]
             if line.admit(bar) is None:
-                good.setdefault(line.live.observations.schema.sha256, []).append(bar)
+                good.setdefault(self._of[symbol], []).append(bar)
             else:
                 bad.add(symbol)
         rows: dict[str, Rows] = {}
-        for schema_sha256, some in good.items():
-            taken, new = _pushed(self._universes[schema_sha256], some)
+        for universe, some in good.items():
+            taken, new = _pushed(universe, some)
             rows |= new
             bad |= {bar.symbol for bar in some} - {bar.symbol for bar in taken}
             for bar in taken:
@@ -166,23 +176,24 @@ class Lineup(Mapping[str, SymbolLine]):
     def _decide(self, asked: Mapping[str, Bar], sleeves: Mapping[str, Sleeve]) -> dict[str, Decided]:
         columns = self._columns(asked, sleeves)
         decisions = self._streams.decide(columns)
-        places = {symbol: place for place, symbol in enumerate(self._streams.symbols)}
         decided: dict[str, Decided] = {}
         for symbol, bar in asked.items():
-            line, place = self._lines[symbol], places[symbol]
-            schema = line.live.observations.schema
-            observation = observation_of(self._window(symbol), columns[place, : schema.n_account], schema)
+            place = self._places[symbol]
+            seen = Seen(partial(self._observation, symbol, columns[place]))
             seconds = float(decisions.seconds[place])
-            decided[symbol] = line.answered(bar, _answer(decisions, symbol), seconds, digest_of(observation))
+            decided[symbol] = self._lines[symbol].answered(bar, _answer(decisions, symbol), seconds, seen)
         return decided
+
+    def _observation(self, symbol: str, columns: Rows) -> Rows:
+        universe = self._of[symbol]
+        return observation_of(universe.window(symbol), columns[: universe.schema.n_account], universe.schema)
 
     def _columns(self, asked: Mapping[str, Bar], sleeves: Mapping[str, Sleeve]) -> Rows:
         """Return the account columns of all streams, zeros for symbols that nothing is asked about."""
         closes = {symbol: exact(bar.close) for symbol, bar in asked.items()}
         marked = [sleeves[symbol].mark(close) for symbol, close in closes.items()]
         columns = np.zeros((len(self._streams.symbols), _MOST_ACCOUNT_COLUMNS), np.float32)
-        places = {symbol: place for place, symbol in enumerate(self._streams.symbols)}
-        columns[[places[symbol] for symbol in asked]] = columns_of(marked, list(closes.values()))
+        columns[[self._places[symbol] for symbol in asked]] = columns_of(marked, list(closes.values()))
         return columns
 
 

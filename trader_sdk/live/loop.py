@@ -204,7 +204,10 @@ class SessionLoop:
         began = time.perf_counter()
         report = await (session.step.run(bars, ledger, now) if bars else session.step.finish(ledger, now))
         decide_ms = (time.perf_counter() - began) * 1e3
-        await self._dispatch.send(now)
+        try:
+            await self._dispatch.send(now)
+        finally:
+            session.step.record_rest()
         told, self._told = self._told, moved(ledger)
         self._peak = max(self._peak, ledger.equity)
         line = BarLine(

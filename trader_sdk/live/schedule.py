@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from functools import cached_property
 from itertools import accumulate
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from trader_sdk.broker.port import SessionView
 from trader_sdk.contract.timeframe import NANOSECONDS_PER_SECOND, Timeframe
@@ -21,6 +21,9 @@ FINAL_AFTER_CLOSE: Final = timedelta(minutes=5)
 """How long after the close a daily bar is taken as final."""
 _AUCTION_OPENS: Final = time(19, 0)
 _DAY: Final = timedelta(days=1)
+_MOST_REMEMBERED: Final = 64
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,20 @@ class Schedule:
     @cached_property
     def _closes(self) -> list[datetime]:
         return [session.close_at for session in self.sessions]
+
+    @cached_property
+    def _remembered(self) -> dict[tuple[int, int], Any]:
+        # Hundreds of symbols ask the same of one bar; a handful of answers is kept.
+        return {}
+
+    def _once(self, key: tuple[int, int], answer: Callable[[], T]) -> T:
+        known = self._remembered
+        if key not in known:
+            if len(known) >= _MOST_REMEMBERED:
+                known.clear()
+            known[key] = answer()
+        found: T = known[key]
+        return found
 
     @cached_property
     def _by_day(self) -> dict[date, SessionView]:
@@ -77,12 +94,17 @@ class Schedule:
 
     def context(self, bar_at: int, close: Decimal, decided_at: datetime) -> BarContext:
         """Return what planning reads of a closed bar."""
+        closed_at, next_open, auction = self._once((bar_at, -1), lambda: self._times(bar_at))
+        return BarContext(self.timeframe, bar_at, close, closed_at, decided_at, next_open, auction)
+
+    def _times(self, bar_at: int) -> tuple[datetime, datetime | None, datetime | None]:
+        """Return when a bar closed, the next opening and when its auction begins, both None where there is none."""
         closed_at = self.closes_at(bar_at)
         if self.timeframe is not Timeframe.DAY_1 or not self.sessions:
-            return BarContext(self.timeframe, bar_at, close, closed_at, decided_at)
+            return closed_at, None, None
         day = closed_at.astimezone(new_york()).date()
         auction = datetime.combine(day, _AUCTION_OPENS, new_york()).astimezone(UTC)
-        return BarContext(self.timeframe, bar_at, close, closed_at, decided_at, self.next_open(closed_at), auction)
+        return closed_at, self.next_open(closed_at), auction
 
     def is_fresh(self, bar_at: int, now: datetime) -> bool:
         """Return whether a decision on the bar may still be acted on."""
@@ -129,7 +151,7 @@ class Schedule:
 
     def missing_between(self, last: int, newest: int) -> int:
         """Return how many bars the calendar has strictly between two bar starts (ns)."""
-        return max(self._ordinal(newest) - self._ordinal(last) - 1, 0)
+        return self._once((last, newest), lambda: max(self._ordinal(newest) - self._ordinal(last) - 1, 0))
 
     def _ordinal(self, bar_at: int) -> int:
         """Return a bar's number in the calendar."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -83,6 +83,7 @@ class BarStep:
         self._broker, self._worker = broker, worker
         self._schedule, self._book, self._config = schedule, book, config
         self._unfinished: tuple[Mapping[str, Sequence[Bar]], Mapping[str, Decided]] | None = None
+        self._unrecorded: tuple[StepReport, Mapping[str, Sequence[Bar]], Collection[str]] | None = None
         self.pre_trade: PreTrade | None = None
         self.is_disturbed: Callable[[], bool] = lambda: False
 
@@ -102,7 +103,10 @@ class BarStep:
         return self._unfinished is not None
 
     async def finish(self, ledger: Ledger, now: datetime) -> StepReport:
-        """Plan, pass risk and commit what was decided; a bar that is no longer fresh is committed without an order."""
+        """Plan, pass risk and commit the symbols with an order; the others are committed by :meth:`record_rest`.
+
+        A bar that is no longer fresh has no order.
+        """
         assert self._unfinished is not None, "nothing was decided"
         bars, decided = self._unfinished
         decided = {symbol: self._aged(one, now) for symbol, one in decided.items()}
@@ -110,13 +114,28 @@ class BarStep:
         intents = [p.intent for p in plans.values() if p is not None and p.intent is not None]
         passed = await self._pass_risk(intents, decided, ledger, now) if intents else {}
         outcomes = {symbol: self._outcome(one, plans[symbol], passed.get(symbol)) for symbol, one in decided.items()}
-        drafts = [bar_draft(bar, now) for new in bars.values() for bar in new]
-        drafts += [self._decision(decided[symbol], outcome, now) for symbol, outcome in outcomes.items()]
-        sent = [] if self._config.dry_run else [risk.intent for risk in passed.values() if risk.intent is not None]
-        self._desk.commit([*drafts, *self._desk.record(sent, now)])
-        self._unfinished = None
         newest = max(one.bar.t for one in decided.values())
-        return StepReport(now, newest, decided, outcomes)
+        report = StepReport(now, newest, decided, outcomes)
+        sent = [] if self._config.dry_run else [risk.intent for risk in passed.values() if risk.intent is not None]
+        ordered = {intent.symbol for intent in sent}
+        if ordered:
+            self._desk.commit([*self._drafts(report, bars, ordered), *self._desk.record(sent, now)])
+        self._unfinished, self._unrecorded = None, (report, bars, decided.keys() - ordered)
+        return report
+
+    def record_rest(self) -> None:
+        """Commit what :meth:`finish` left for when its orders are on their way: the symbols without one."""
+        if self._unrecorded is not None:
+            report, bars, symbols = self._unrecorded
+            self._unrecorded = None
+            if symbols:
+                self._desk.commit(self._drafts(report, bars, symbols))
+
+    def _drafts(self, report: StepReport, bars: Mapping[str, Sequence[Bar]], symbols: Collection[str]) -> list[Draft]:
+        """Return the bars and decisions of some symbols, in the order of the report."""
+        named = [symbol for symbol in report.decided if symbol in symbols]
+        drafts = [bar_draft(bar, report.at) for symbol in named for bar in bars[symbol]]
+        return drafts + [self._decision(report.decided[symbol], report.outcomes[symbol], report.at) for symbol in named]
 
     def _aged(self, decided: Decided, now: datetime) -> Decided:
         if decided.decision is None or self._schedule.is_fresh(decided.bar.t, now):

@@ -56,6 +56,7 @@ class StreamInbox:
         self._desk, self._feed, self._loop, self._on_order = desk, feed, loop, on_order
         self.watch, self._folder, self._on_status = watch, folder, on_status
         self._waiting: deque[StreamEvent] = deque()
+        self._is_called = False
         self.counts: Counter[str] = Counter()
         self.is_behind = False
         self._subscribed = asyncio.Event()
@@ -69,10 +70,12 @@ class StreamInbox:
     def put(self, event: StreamEvent) -> None:
         """Take an event in the stream's own thread."""
         self._waiting.append(event)
-        if not self._loop.is_closed():
+        if not self._is_called and not self._loop.is_closed():
+            self._is_called = True  # a burst of hundreds of bars wakes the loop once
             self._loop.call_soon_threadsafe(self._drain)
 
     def _drain(self) -> None:
+        self._is_called = False
         while self._waiting:
             event = self._waiting.popleft()
             self.counts[event.kind.value] += 1
