@@ -15,7 +15,7 @@ from trader_sdk.archive.reader import ArchiveReader, JudgedModel, deployed_subje
 from trader_sdk.archive.signatures import signature_findings
 from trader_sdk.archive.slots import SlotKey, VerdictRef
 from trader_sdk.archive.store.faults import UnreachableError
-from trader_sdk.contract.compatibility import Mode, enforce, stale_findings
+from trader_sdk.contract.compatibility import Mode, Pin, enforce, stale_findings
 from trader_sdk.contract.documents import DeploymentTier, TradingMode
 from trader_sdk.contract.errors import ArchiveError, CheckpointError, Finding, SdkError, error_for
 from trader_sdk.demands import Demands
@@ -167,6 +167,38 @@ class Door:
             ref.version_id,
             ref.policy_sha256,
         )
+
+
+def load_pinned(
+    archive: Path | str | Place, key: SlotKey, version_id: str, sha256: str, *, pins: Sequence[Pin] = ()
+) -> ApprovedModel:
+    """Load the very model that a journal names, whatever is thought of it today: to look back, never to trade.
+
+    Args:
+        archive: Where it lies.
+        key: Its slot.
+        version_id: Its name in the archive.
+        sha256: ``sha256:<hex>`` of the file that traded.
+        pins: What people assert about files.
+
+    Raises:
+        ArchiveError: E602 where the archive has no such model, or other bytes under its name.
+        SdkError: The file is incompatible.
+    """
+    reader = ArchiveReader(archive)
+    ref = next((one for one in reader.state.verdicts_of(key) if one.version_id == version_id), None)
+    if ref is None:
+        raise ArchiveError("E602", "the archive has no such model", where=f"{reader.place.where} {key} {version_id}")
+    judged = reader.judged(ref)
+    model = _read(judged, Demands(False, None, None, pins, (), mapped=False))
+    if model.sha256 != sha256:
+        raise ArchiveError(
+            "E602", "the archive's file is not the one that traded", where=str(key), expected=sha256, found=model.sha256
+        )
+    # No mode trades this tier, so what is only looked back on cannot be taken for an approval of today.
+    approval = Approval(judged.verdict, DeploymentTier.RETRAIN, None, version_id, judged.policy_text)
+    model._admit(approval, (), Mode.WARN)
+    return model
 
 
 def _opened(archive: Path | str | Place, terms: Terms) -> ArchiveReader:

@@ -214,7 +214,7 @@ def _opened_alpaca(config: LiveConfig, mode: TradingMode) -> Iterator[LiveTrader
     assert config.archive is not None  # and with an archive
     broker = AlpacaBroker(alpaca_live() if mode is TradingMode.LIVE else alpaca_paper(), credentials)
     try:
-        yield LiveTrader(config, archive=config.archive, broker=broker)
+        yield LiveTrader(config, archive=config.archive, broker=broker, facts={"archive": config.archive})
     finally:
         broker.close()
 

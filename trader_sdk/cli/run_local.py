@@ -118,7 +118,8 @@ def local_run(config: LiveConfig, say: Say) -> Iterator[LocalRun]:
         check_no_overlap(selection.models, replay.first_bar)
         broker, make_clock = _start_exchange(config, folder, replay, resources)
         config = config.model_copy(update={"max_bars": replay.n_bars})
-        yield LocalRun(config, folder, selection, broker, make_clock, {**replay.facts(), "fingerprint": mark})
+        facts = {**replay.facts(), "fingerprint": mark, "archive": config.archive}
+        yield LocalRun(config, folder, selection, broker, make_clock, facts)
 
 
 def _choose(rows: Sequence[DeployRow], config: LiveConfig, folder: RunFolder) -> tuple[Replay | None, Selection]:

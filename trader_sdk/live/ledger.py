@@ -79,6 +79,7 @@ class Ledger:
     facts: Mapping[str, Any] = field(default_factory=dict)
     started_at: datetime | None = None
     last_at: datetime | None = None
+    seq: int = 0
     exit_code: int | None = None
     is_finished: bool = False
     holds: list[Hold] = field(default_factory=list)
@@ -99,7 +100,7 @@ class Ledger:
 
     def apply(self, event: JournalEntry) -> None:
         """Fold one event in; events that only inform leave the books as they are."""
-        self.last_at = event.at
+        self.last_at, self.seq = event.at, event.seq
         fold = _FOLDS.get(event.event)
         if fold is not None:
             fold(self, event)

@@ -250,8 +250,10 @@ class Outcome:
     client_order_id: str | None
 
 
-def decision_draft(decided: Decided, outcome: Outcome, model_sha256: str, at: datetime) -> Draft:
-    """Return the entry of what was decided on a bar and what is done about it."""
+def decision_draft(
+    decided: Decided, outcome: Outcome, model_sha256: str, at: datetime, *, decided_after: int
+) -> Draft:
+    """Return the entry of what was decided on a bar, after which entry, and what is done about it."""
     plan, reason = outcome.plan, outcome.reason
     decision = decided.decision
     body: dict[str, Any] = {
@@ -266,5 +268,6 @@ def decision_draft(decided: Decided, outcome: Outcome, model_sha256: str, at: da
         "price": plain(decided.close),
         "target": plain(plan.target) if plan is not None else None,
         "position": plain(plan.position) if plan is not None else None,
+        "decided_after": decided_after,
     }
     return Draft(JournalEvent.DECISION_MADE, at, body)

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from trader_sdk.broker import port
+from trader_sdk.contract.bars import Bars
 from trader_sdk.contract.documents import JournalEvent, TradingMode
 from trader_sdk.contract.errors import BrokerError, ConfigError, HaltedError
 from trader_sdk.live.clock import Clock
@@ -25,6 +26,7 @@ from trader_sdk.live.lineup import Lineup
 from trader_sdk.live.models import Selection
 from trader_sdk.live.rounds import Reconciler, VenueReader
 from trader_sdk.live.schedule import Schedule
+from trader_sdk.live.start_store import Start, save_start
 from trader_sdk.live.state import RunFolder, open_account_run
 from trader_sdk.live.step import BarStep
 from trader_sdk.live.views import rules_of
@@ -219,7 +221,7 @@ def _arming_drafts(ledger: Ledger, lines: Mapping[str, SymbolLine], equity: Deci
 
 
 async def warm(session: Session, required: int, *, decide_last: bool) -> dict[str, int]:
-    """Fill every window from history, and leave what is still to be decided on to the feed.
+    """Fill every window from history, keep what they were filled from, and leave what is to be decided on to the feed.
 
     Args:
         session: An open session.
@@ -234,7 +236,7 @@ async def warm(session: Session, required: int, *, decide_last: bool) -> dict[st
     replayed = ledger.facts.get("replay_start")
     # A replay that was killed before its first bar was recorded still owes it: only earlier bars are history.
     before_replay = bar_ns(parse_time(replayed)) - 1 if replayed else None
-    counts: dict[str, int] = {}
+    given: dict[str, Bars] = {}
     for symbol in session.lines:
         bars = await session.feed.history(symbol, required + 1, now)
         known = ledger.bars.get(symbol, before_replay)
@@ -243,7 +245,8 @@ async def warm(session: Session, required: int, *, decide_last: bool) -> dict[st
             keep = sum(1 for t in bars.t if t <= known)
         elif decide_last and keep and session.schedule.is_fresh(int(bars.t[-1]), now):
             keep -= 1
-        session.lines.warm(symbol, bars.slice(0, keep))
+        given[symbol] = bars.slice(0, keep)
+        session.lines.warm(symbol, given[symbol])
         session.feed.start_after(symbol, int(bars.t[keep - 1]) if keep else None)
-        counts[symbol] = keep
-    return counts
+    save_start(session.folder.path, ledger.epoch, Start(given, session.schedule))
+    return {symbol: len(history) for symbol, history in given.items()}

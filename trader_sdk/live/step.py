@@ -84,6 +84,7 @@ class BarStep:
         self._schedule, self._book, self._config = schedule, book, config
         self._unfinished: tuple[Mapping[str, Sequence[Bar]], Mapping[str, Decided]] | None = None
         self._unrecorded: tuple[StepReport, Mapping[str, Sequence[Bar]], Collection[str]] | None = None
+        self._decided_after = 0
         self.pre_trade: PreTrade | None = None
         self.is_disturbed: Callable[[], bool] = lambda: False
 
@@ -93,6 +94,7 @@ class BarStep:
         Raises:
             BrokerError: Risk could not read the venue. Nothing was committed; :meth:`finish` goes on from there.
         """
+        self._decided_after = ledger.seq
         decided = self._lines.take(bars, ledger.sleeves, now)
         self._unfinished = (bars, decided)
         return await self.finish(ledger, now)
@@ -224,4 +226,5 @@ class BarStep:
         return Outcome(made, risk.reason, key)
 
     def _decision(self, decided: Decided, outcome: Outcome, now: datetime) -> Draft:
-        return decision_draft(decided, outcome, self._lines[decided.symbol].live.model.sha256, now)
+        sha256 = self._lines[decided.symbol].live.model.sha256
+        return decision_draft(decided, outcome, sha256, now, decided_after=self._decided_after)
