@@ -17,7 +17,7 @@ from trader_sdk.deploy_row import DeployRow as DeployRow
 from trader_sdk.deploy_row import empty_row
 from trader_sdk.door import ApprovedModel as ApprovedModel
 from trader_sdk.door import Door
-from trader_sdk.model import pins_of
+from trader_sdk.loading import pins_of
 from trader_sdk.signing import PublicKey
 from trader_sdk.universe import load_approved_universe as load_approved_universe
 

@@ -21,7 +21,8 @@ from trader_sdk.contract.errors import ArchiveError, CheckpointError, Finding, S
 from trader_sdk.demands import Demands
 from trader_sdk.deploy_row import DeployRow as DeployRow
 from trader_sdk.deploy_row import empty_row, finding_of, row_of
-from trader_sdk.model import LoadOptions, NativeModelWrapper
+from trader_sdk.loading import LoadOptions
+from trader_sdk.model import NativeModelWrapper
 from trader_sdk.warnings_shown import warn_once
 
 _MAX_PASSED_OVER: Final = 5

@@ -22,7 +22,7 @@ from trader_sdk.contract.errors import SdkError
 from trader_sdk.contract.timeframe import parse_timeframe
 from trader_sdk.demands import Demands, recalls_of
 from trader_sdk.door import ApprovedModel, Door
-from trader_sdk.model import pins_of
+from trader_sdk.loading import pins_of
 from trader_sdk.signing import PublicKey
 
 _MOST_WORKERS: Final = 8

@@ -35,7 +35,8 @@ TORCH, TORCH_ALONE, STABLE_BASELINES3, SAFETENSORS = "torch", "torch.load alone"
 _HOLDER = """
 import json, sys
 from pathlib import Path
-from trader_sdk.model import LoadOptions, load_quietly
+from trader_sdk.loading import LoadOptions
+from trader_sdk.model import load_quietly
 def unshared():
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
@@ -110,7 +111,8 @@ def _mapped(file: Verified) -> Callable[[], float]:
 
 def _load_mapped(file: Verified) -> object:
     # What `load_approved(..., mapped=True)` does with the artefact after it judged the verdict.
-    from trader_sdk.model import LoadOptions, load_quietly
+    from trader_sdk.loading import LoadOptions
+    from trader_sdk.model import load_quietly
 
     return load_quietly(file.path, LoadOptions(expected_sha256=file.sha256, own_artefact=True))
 

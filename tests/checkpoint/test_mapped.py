@@ -93,7 +93,7 @@ def test_only_the_archives_door_can_ask_for_a_map() -> None:
         for path in package.rglob("*.py")
         if "own_artefact" in path.read_text("utf-8")
     }
-    assert naming == {"approved.py", "door.py", "model.py", "checkpoint/mapped.py"}
+    assert naming == {"approved.py", "door.py", "loading.py", "checkpoint/mapped.py"}
 
 
 def test_loading_by_path_imports_no_map() -> None:

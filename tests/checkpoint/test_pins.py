@@ -10,7 +10,8 @@ import pytest
 from trader_sdk.checkpoint.pins import read_pins, read_recalls
 from trader_sdk.contract.compatibility import Mode, Pin, Recall
 from trader_sdk.contract.errors import CompatibilityError, ConfigError, SdkError
-from trader_sdk.model import LoadOptions, load_quietly
+from trader_sdk.loading import LoadOptions
+from trader_sdk.model import load_quietly
 
 DIGEST = "ab" * 32
 

@@ -14,7 +14,8 @@ import torch
 
 from trader_sdk import NativeModelWrapper, SdkError, interpret_action
 from trader_sdk.contract.compatibility import Pin
-from trader_sdk.model import LoadOptions, load_quietly
+from trader_sdk.loading import LoadOptions
+from trader_sdk.model import load_quietly
 
 GoldenPath = Callable[[str], Path]
 

@@ -19,7 +19,8 @@ from trader_sdk.contract.detect import Detection, detect_version_from_checkpoint
 from trader_sdk.contract.errors import CheckpointError, ContractError, Finding, SdkError
 from trader_sdk.contract.spec import trader_row
 from trader_sdk.decisions import Decision
-from trader_sdk.model import LoadOptions, NativeModelWrapper, load_quietly
+from trader_sdk.loading import LoadOptions
+from trader_sdk.model import NativeModelWrapper, load_quietly
 
 if TYPE_CHECKING:
     from trader_sdk.ci.manifest import GoldenEntry, TraderEntry

@@ -37,7 +37,8 @@ def add(
 ) -> None:
     """Append a model to the manifest with its digest, version and decisions of today."""
     from trader_sdk.ci.recording import append_golden, record
-    from trader_sdk.model import LoadOptions, load_quietly
+    from trader_sdk.loading import LoadOptions
+    from trader_sdk.model import load_quietly
 
     file, source = _resolve(model, goldens, cache)
     entry = record(
