@@ -135,7 +135,7 @@ def cell(
             classes = judged(drawn, int(run))
             met += classes[0] is GateClass.APPROVED
             approved += classes[1] is GateClass.APPROVED
-    return Cell(name, n_bars, None, runs, met / runs, approved / runs, _upper(approved, runs), total_t / runs)
+    return Cell(name, n_bars, None, runs, met / runs, approved / runs, upper_bound(approved, runs), total_t / runs)
 
 
 def judged(runs: Runs, run: int) -> tuple[GateClass, GateClass]:
@@ -178,7 +178,7 @@ def _too_short(windows: list) -> tuple[GateClass, GateClass]:
     return classify(values, HOUSE_POLICY, n_trades=len(trades)).gate_class, GateClass.REVIEW
 
 
-def _upper(hits: int, runs: int) -> float:
+def upper_bound(hits: int, runs: int) -> float:
     """Return the upper end of Wilson's 95 % interval."""
     z = NormalDist().inv_cdf(0.975)
     share, weight = hits / runs, z * z / runs
