@@ -14,6 +14,7 @@ import structlog
 import typer
 
 from trader_sdk.contract.errors import EXIT_SIGINT, EXIT_USAGE, SdkError, UsageError
+from training.zoo.cli import zoo
 
 if TYPE_CHECKING:
     from trader_sdk.contract.bars import Bars
@@ -24,6 +25,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
+
+app.add_typer(zoo, name="zoo")
 
 Data = Annotated[
     str,

@@ -35,6 +35,10 @@ class TrainConfig(BaseModel):
         blocks: Bars of TRAIN, SELECT and GATE; None for 40/20/40 of what is left after warm-up.
         cost_model: Name of the cost model.
         model_version: Contract version to train.
+        horizon: Bars whose mean return is rewarded, the next one first; 1 rewards the next bar alone.
+        residual_momentum: Reward what a trailing trend, and the peers where there are any, do not explain.
+        cross_sectional_demean: Reward what is left of a return without the mean of the symbol and its peers.
+        peers: ``SYMBOL`` from the run's own source, or ``SYMBOL@SOURCE``; read by the two targets above only.
         seed: Seeds weights, environments and minibatches.
         device: ``cpu``, ``cuda``, ``mps`` or ``auto``.
     """
@@ -67,6 +71,10 @@ class TrainConfig(BaseModel):
     blocks: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
     cost_model: str = "us_equity@1"
     model_version: str = CURRENT_MODEL_VERSION
+    horizon: int = Field(1, ge=1, le=256)
+    residual_momentum: bool = False
+    cross_sectional_demean: bool = False
+    peers: tuple[str, ...] = ()
     seed: int = Field(7, ge=0, lt=2**32)
     device: str = "cpu"
 

@@ -66,6 +66,7 @@ class TradingEnvs:
         costs: Cost model.
         rng: Draws starts and positions.
         limits: Sizing constants.
+        shift: What the rewarded return of each row differs by from the bar's own, (T,); None for nothing.
 
     Raises:
         DataError: The block is too short to stand on.
@@ -83,6 +84,7 @@ class TradingEnvs:
         costs: CostModel,
         rng: np.random.Generator,
         limits: ExecutionLimits = DEFAULT_LIMITS,
+        shift: Floats | None = None,
     ) -> None:
         if len(block) < 3 or block.start < spec.window - 1 or block.stop > len(market.features):
             raise DataError("BARS", "the block is too short or lies outside the market", found=block)
@@ -90,7 +92,7 @@ class TradingEnvs:
         self.num_envs, self.envs_per_bar, self.num_bars = num_envs, envs_per_bar, num_envs // envs_per_bar
         self.episode_bars = min(episode_bars, len(block) - 2)
         self.costs, self.limits, self.rng = costs, limits, rng
-        self.table = ActionTable.of(spec)
+        self.table, self.shift = ActionTable.of(spec), shift
         self._prices = market.prices
         # The standard deviation of a sleeve's return at its largest position: rewards come out at O(1).
         self.reward_unit = max(float(limits.cap_fraction) * market.volatility(block), 1e-12)
@@ -140,7 +142,8 @@ class TradingEnvs:
         self.sleeves.pay_borrow(next_close, self.costs, self._prices.seconds / _SECONDS_PER_YEAR)
         self.sleeves.mark(next_close)
         equity = self.equity()
-        rewards = np.log(np.maximum(equity, 1e-6 * INITIAL_EQUITY) / before) / self.reward_unit
+        rewarded = equity if self.shift is None else equity + self.sleeves.position_value(close) * self.shift[rows]
+        rewards = np.log(np.maximum(rewarded, 1e-6 * INITIAL_EQUITY) / before) / self.reward_unit
         terminated = equity <= RUIN_FRACTION * self.sleeves.initial
         over = self.age >= self.episode_bars
         truncated = np.repeat(over, self.envs_per_bar) & ~terminated

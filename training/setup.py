@@ -23,6 +23,7 @@ from training.loop import KeepsState, Trainer
 from training.market import Market, blocks_of
 from training.run_log import MetricsLog, Reporter
 from training.summary import GateOpening, Provenance, RunFacts, checkpoint_stamp
+from training.target import target_shift
 from training.validation import Validator, dense_policy
 
 PROBES: Final = 2
@@ -81,6 +82,7 @@ def trainer_of(
         episode_bars=config.episode_bars,
         costs=costs,
         rng=np.random.default_rng(env_seed),
+        shift=target_shift(run.market, run.blocks.train, config, run.facts.provenance.source),
     )
     keeper = CheckpointKeeper(
         out,
