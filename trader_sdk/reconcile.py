@@ -146,10 +146,11 @@ class CancelOrder:
 
 @dataclass(frozen=True, slots=True)
 class SplitSleeve:
-    """Multiply a sleeve's units: the company split its shares."""
+    """Multiply units, the sleeve's and what is external: the company split its shares."""
 
     symbol: str
     ratio: Decimal
+    external_qty: Decimal = _ZERO
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,8 +299,8 @@ def _position_actions(venue: VenueSnapshot, books: Books, sleeves: Mapping[str, 
             continue
         price = venue.prices.get(symbol) or books.prices.get(symbol) or _ZERO
         ratio = _split_ratio(held + external, found, books.prices.get(symbol), venue.prices.get(symbol))
-        if ratio is not None and external == 0:
-            yield SplitSleeve(symbol, ratio)
+        if ratio is not None:
+            yield SplitSleeve(symbol, ratio, external * ratio)
             continue
         kept = _shrunk(held, found)
         yield MoveSleeve(symbol, held + external, found, kept, found - kept, price)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from trader_sdk.exchange.bars_query import BarsQuery, page, timeframe_seconds
+from trader_sdk.exchange.bars_query import BarsQuery, Seen, page, timeframe_seconds
 from trader_sdk.exchange.events import OrderChanged, Refused, Submit
 from trader_sdk.exchange.parse import Unreadable, parse_body, parse_order, parse_time
 from trader_sdk.exchange.testing import daily_bars, market_of, minute_bars, rising
@@ -222,7 +222,7 @@ def test_pages_together_are_the_whole_answer(limit: int, *, descending: bool) ->
     token: str | None = None
     for _ in range(20):
         query = BarsQuery(["MSFT", "AAPL", "NONE"], "1Day", 0, FOREVER, limit, descending, token)
-        reply = page(market, query, FOREVER)
+        reply = page(market, query, Seen(FOREVER))
         assert sum(len(rows) for rows in reply["bars"].values()) <= limit
         for symbol, rows in reply["bars"].items():
             seen[symbol] += [row["t"] for row in rows]
@@ -239,16 +239,16 @@ def test_bars_are_never_shown_before_they_are_final() -> None:
     market = market_of({"AAPL": daily_bars("AAPL", rising(3))})
     final = int(market.tracks["AAPL"].visible_at[1])
     for now, count in ((final - 1, 1), (final, 2)):
-        assert len(page(market, BarsQuery(["AAPL"], "1Day", 0, FOREVER), now)["bars"]["AAPL"]) == count
+        assert len(page(market, BarsQuery(["AAPL"], "1Day", 0, FOREVER), Seen(now))["bars"]["AAPL"]) == count
 
 
 def test_minutes_are_aggregated_on_request() -> None:
     """Five minutes of a session, and its day: first open, extremes, last close, summed volume."""
     market = market_of({"AAPL": minute_bars("AAPL", rising(390, step=0.1), volume=10)})
-    five = page(market, BarsQuery(["AAPL"], "5Min", 0, FOREVER), FOREVER)["bars"]["AAPL"]
+    five = page(market, BarsQuery(["AAPL"], "5Min", 0, FOREVER), Seen(FOREVER))["bars"]["AAPL"]
     assert len(five) == 78
     assert (five[0]["o"], five[0]["h"], five[0]["l"], five[0]["c"]) == (100.0, 101.4, 99.0, 100.9)
-    (day,) = page(market, BarsQuery(["AAPL"], "1Day", 0, FOREVER), FOREVER)["bars"]["AAPL"]
+    (day,) = page(market, BarsQuery(["AAPL"], "1Day", 0, FOREVER), Seen(FOREVER))["bars"]["AAPL"]
     assert (day["t"], day["v"], day["o"]) == ("2012-01-03T05:00:00Z", 3_900.0, 100.0)
 
 
@@ -264,4 +264,4 @@ def test_forged_page_token_is_unreadable() -> None:
     market = market_of({"AAPL": daily_bars("AAPL", rising(2))})
     for token in ("x", "!!!", "QUFQTA==", "é"):
         with pytest.raises(Unreadable):
-            page(market, BarsQuery(["AAPL"], "1Day", 0, FOREVER, page_token=token), FOREVER)
+            page(market, BarsQuery(["AAPL"], "1Day", 0, FOREVER, page_token=token), Seen(FOREVER))

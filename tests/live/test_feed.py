@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ from trader_sdk.contract.bars import Bar, Bars, DataKind
 from trader_sdk.contract.timeframe import Timeframe
 from trader_sdk.live import feed as feed_module
 from trader_sdk.live.events import bar_ns, bar_time
-from trader_sdk.live.feed import Feed, implausible
+from trader_sdk.live.feed import Feed
 from trader_sdk.live.schedule import Schedule
 from trader_sdk.live.worker import BrokerWorker
 
@@ -46,13 +47,20 @@ class Shelf:
         return Bars(symbol, timeframe, times, **columns, kind=DataKind.SIMULATED, feed="sim", adjustment=adjustment)
 
 
-def closed(shelf: Shelf, heard: list[Bar], at_minute: int, after: int | None = None) -> list[Bar]:
+def closed(
+    shelf: Shelf,
+    heard: list[Bar],
+    at_minute: int,
+    after: int | None = None,
+    doubts: Callable[[Bar], bool] = lambda _: False,
+) -> list[Bar]:
     """Return what the feed gives at the end of a minute, having heard some bars."""
 
     async def ask() -> list[Bar]:
         worker = BrokerWorker()
         broker: Any = shelf
         feed = Feed(broker, worker, SCHEDULE, ["SIM"])
+        feed.is_doubted = doubts
         feed.start_after("SIM", None if after is None else minute(after).t)
         for bar in heard:
             feed.heard(bar)
@@ -107,20 +115,9 @@ def test_feed_leaves_a_bar_that_is_still_forming() -> None:
     assert closed(shelf, [], 4, after=2) == [minute(3)]
 
 
-@pytest.mark.parametrize(
-    "bar",
-    [
-        minute(0)._replace(close=float("nan")),
-        minute(0)._replace(open=0.0),
-        minute(0)._replace(low=-1.0),
-        minute(0)._replace(high=float("inf")),
-        minute(0)._replace(high=9.0, low=10.0),
-        minute(0)._replace(open=21.0, high=21.0),
-        minute(0)._replace(open=4.0, low=4.0),
-    ],
-)
-def test_implausible_bars_are_named(bar: Bar) -> None:
-    """NaN, zero, negative, infinite, crossed, doubled and halved prices are not acted on."""
-    assert implausible(bar, 10.0) is not None
-    assert implausible(minute(0), 10.0) is None
-    assert implausible(minute(0), None) is None
+def test_feed_asks_rest_for_a_streamed_bar_that_is_doubted() -> None:
+    """A bar that does not fit to its market is not taken from the stream alone."""
+    shelf = Shelf(minute(3))
+    assert closed(shelf, [minute(3, 99.0)], 4, after=2, doubts=lambda bar: bar.close > 50) == [minute(3)]
+    assert closed(shelf, [minute(3, 11.0)], 4, after=2, doubts=lambda bar: bar.close > 50) == [minute(3, 11.0)]
+    assert shelf.calls == 1

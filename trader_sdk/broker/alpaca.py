@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -73,6 +75,7 @@ class AlpacaBroker:
         timeouts: Bounds of each HTTP request.
         retry: How often reads are repeated; orders and cancels never are.
         budget: Request budget; one of the endpoint's size when omitted.
+        wall: Unix seconds, for the venue's rate limit headers.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class AlpacaBroker:
         timeouts: Timeouts | None = None,
         retry: ReadRetry | None = None,
         budget: RequestBudget | None = None,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._endpoint, self._credentials = endpoint, credentials
         self._timeouts, self._retry = timeouts, retry
@@ -93,6 +97,7 @@ class AlpacaBroker:
             timeouts=timeouts or Timeouts(),
             retry=retry or ReadRetry(),
             budget=self._budget,
+            wall=wall,
         )
         self._bars = AlpacaBars(endpoint, self._http)
         self._assets: dict[str, AssetView] = {}
@@ -117,7 +122,8 @@ class AlpacaBroker:
 
     def clock(self) -> ClockView:
         """Return the venue's time and session state."""
-        return parse_clock(_mapping(self._read(TradingClient.get_clock, Priority.RECONCILE, "GET /clock"), "clock"))
+        raw = self._read(TradingClient.get_clock, Priority.RECONCILE, "GET /clock")
+        return replace(parse_clock(_mapping(raw, "clock")), date_header=self._http.date_header)
 
     def calendar(self, start: dt.date, end: dt.date) -> tuple[SessionView, ...]:
         """Return the sessions from ``start`` to ``end``, both inclusive."""

@@ -10,7 +10,7 @@ from trader_sdk.broker.alpaca_http import AlpacaHttp, ReadRetry
 from trader_sdk.broker.credentials import Credentials
 from trader_sdk.broker.endpoint import Endpoint, Timeouts
 from trader_sdk.broker.request_budget import RequestBudget
-from trader_sdk.broker.wire_bars import bar_from_wire, column, starts
+from trader_sdk.broker.wire_bars import bar_from_wire, column, possible, starts
 from trader_sdk.contract.bars import Bar, Bars
 from trader_sdk.contract.errors import BrokerError, DataError
 from trader_sdk.contract.timeframe import Timeframe
@@ -97,6 +97,7 @@ class AlpacaBars:
 
     def _columns(self, symbol: str, timeframe: Timeframe, rows: list[Mapping[str, Any]], adjustment: str) -> Bars:
         endpoint, crypto = self._endpoint, _is_crypto(symbol)
+        rows = possible(rows, where=f"{symbol} {timeframe}")
         open_, high, low, close, volume = (column(rows, key) for key in "ohlcv")
         return Bars(
             symbol=symbol,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeVar
 
 import requests
@@ -67,6 +70,9 @@ class AlpacaHttp:
         budget: Shared by all callers of the account.
         order_patience_seconds: How long an order waits for the request budget.
         wall: Unix seconds, read only to interpret the venue's rate limit headers.
+
+    Attributes:
+        date_header: When the venue's server says that it answered last, to the second.
     """
 
     def __init__(
@@ -87,6 +93,7 @@ class AlpacaHttp:
         self._of_thread = threading.local()
         self._sessions: list[BoundedSession] = []
         self._lock = threading.Lock()
+        self.date_header: dt.datetime | None = None
 
     def write(self, call: Callable[[TradingClient], Any], priority: Priority) -> Reply | Failure:
         """Run ``call`` exactly once, or not at all if the request budget is spent."""
@@ -158,6 +165,11 @@ class AlpacaHttp:
         text = self._credentials.redact(response.text)
         return failure_of(response.status_code, text, response.headers, now_unix_seconds=self._wall())
 
+    def _note_date(self, reply: requests.Response) -> None:
+        stated = reply.headers.get("Date")
+        with suppress(ValueError):  # a server that writes no date tells nothing about clocks
+            self.date_header = parsedate_to_datetime(stated) if stated else None
+
     def _client(self, kind: type[C]) -> C:
         client: C | None = getattr(self._of_thread, kind.__name__, None)
         if client is None:
@@ -176,7 +188,7 @@ class AlpacaHttp:
         if not (hasattr(client, "_retry") and hasattr(client, "_session")):
             raise ConfigError("CONFIG", "this alpaca-py cannot be told not to repeat orders", expected="alpaca-py 0.44")
         client._retry = 0
-        client._session = session = BoundedSession(url, self._timeouts)
+        client._session = session = BoundedSession(url, self._timeouts, on_reply=self._note_date)
         with self._lock:
             self._sessions.append(session)
         leashed: C = client

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
@@ -116,10 +116,14 @@ class BoundedSession(requests.Session):
     Args:
         base_url: Proxies and netrc of the environment are ignored when this is on loopback.
         timeouts: Bounds of one request, connect, each read and in total.
+        on_reply: Told of every complete reply.
     """
 
-    def __init__(self, base_url: str, timeouts: Timeouts) -> None:
+    def __init__(
+        self, base_url: str, timeouts: Timeouts, *, on_reply: Callable[[requests.Response], None] = lambda _: None
+    ) -> None:
         super().__init__()
+        self._on_reply = on_reply
         self.trust_env = not is_loopback(base_url)
         self._timeouts = timeouts
         self.mount("https://", _WatchedAdapter(max_retries=0))
@@ -135,6 +139,7 @@ class BoundedSession(requests.Session):
         kwargs["allow_redirects"] = False
         with _deadline(self._timeouts.total_seconds):
             response = super().request(method, url, *args, **kwargs)
+        self._on_reply(response)
         if 300 <= response.status_code < 400:
             raise RedirectedError(f"redirected with {response.status_code}", response=response)
         return response

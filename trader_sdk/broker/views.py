@@ -26,12 +26,16 @@ class Side(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ClockView:
-    """The venue's clock. All times are aware UTC."""
+    """The venue's clock. All times are aware UTC.
+
+    ``date_header`` is when its web server says that it answered, to the second; None where it does not say.
+    """
 
     at: dt.datetime
     is_open: bool
     next_open: dt.datetime
     next_close: dt.datetime
+    date_header: dt.datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from trader_sdk.contract.bars import Bar
 from trader_sdk.contract.errors import BrokerError
 
 Row = Mapping[str, Any]
+_log: Final = structlog.get_logger(__name__)
 
 
 def bar_from_wire(symbol: str, row: Row) -> Bar:
@@ -53,6 +56,29 @@ def column(rows: Sequence[Row], key: str) -> NDArray[np.float64]:
     if not np.isfinite(values).all():  # null reads as NaN
         raise BrokerError("E803", "bars could not be read", where=key, expected="a finite number in every bar")
     return values
+
+
+def possible(rows: Sequence[Row], *, where: str) -> list[Row]:
+    """Return the rows that a market can print; one that it cannot is left out and logged, not the end of all.
+
+    Args:
+        rows: Bars of a reply.
+        where: Whose, for the log.
+    """
+    kept = [row for row in rows if _is_possible(row)]
+    if len(kept) < len(rows):
+        left_out = [str(row.get("t")) for row in rows if not _is_possible(row)]
+        _log.warning("bars_impossible", where=where, bars=left_out[:10], count=len(left_out))
+    return kept
+
+
+def _is_possible(row: Row) -> bool:
+    values: list[Any] = [row.get(key) for key in "ohlcv"]
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
+        return False
+    open_, high, low, close, volume = values
+    inside = bool(0 < low <= min(open_, close) and max(open_, close) <= high)
+    return inside and bool(volume >= 0)
 
 
 def starts(rows: Sequence[Row]) -> NDArray[np.int64]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Final
 
 import numpy as np
@@ -15,12 +16,34 @@ from trader_sdk.exchange.market import Int64, Market
 from trader_sdk.exchange.parse import Unreadable
 from trader_sdk.exchange.rejections import invalid
 from trader_sdk.exchange.sessions import at_new_york, new_york
+from trader_sdk.exchange.state import VenueState
 from trader_sdk.exchange.wire import timestamp
 
 MAX_PAGE: Final = 10_000
 _MOST_DIGITS: Final = 5
 _UNITS: Final = {"Min": 60, "T": 60, "Hour": 3_600, "H": 3_600, "Day": 86_400, "D": 86_400}
 _COLUMNS: Final = ("t", "open", "high", "low", "close", "volume")
+_FOR_SPLITS: Final = ("split", "all")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What decides which bars are told, and how.
+
+    Attributes:
+        now: Nothing later is ever shown, nanoseconds UTC.
+        unprinted: Bars that a halt left out, by symbol.
+        splits: (time, new units for one) by symbol.
+    """
+
+    now: int
+    unprinted: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    splits: Mapping[str, Sequence[tuple[int, Decimal]]] = field(default_factory=dict)
+
+    @classmethod
+    def by(cls, state: VenueState) -> Seen:
+        """Return what a venue tells now."""
+        return cls(state.now, state.unprinted, state.splits)
 
 
 @dataclass(frozen=True)
@@ -67,9 +90,10 @@ class BarsQuery:
     limit: int = 1_000
     descending: bool = False
     page_token: str | None = None
+    adjustment: str = "raw"
 
 
-def page(market: Market, query: BarsQuery, now: int) -> dict[str, Any]:
+def page(market: Market, query: BarsQuery, seen: Seen) -> dict[str, Any]:
     """Return one page: bars by symbol and the token of the next page, or null.
 
     Raises:
@@ -85,7 +109,7 @@ def page(market: Market, query: BarsQuery, now: int) -> dict[str, Any]:
         start, end = query.start, query.end
         if after is not None and symbol == after[0]:
             start, end = (start, after[1] - 1) if query.descending else (after[1] + 1, end)
-        columns = visible_columns(market, symbol, seconds, now).between(start, end)
+        columns = visible_columns(market, symbol, seconds, seen, query.adjustment).between(start, end)
         order = range(len(columns))[:: -1 if query.descending else 1]
         rows = [columns.row(index) for index in order[:room]]
         if rows:
@@ -115,19 +139,38 @@ def timeframe_seconds(text: str) -> int:
     return count * unit
 
 
-def visible_columns(market: Market, symbol: str, seconds: int, now: int) -> Columns:
-    """Return a symbol's bars that may be seen at ``now``, aggregated if a longer timeframe is asked for.
+def visible_columns(market: Market, symbol: str, seconds: int, seen: Seen, adjustment: str = "raw") -> Columns:
+    """Return a symbol's bars that may be seen, aggregated if a longer timeframe is asked for.
 
     Minutes and hours are cut at whole multiples of UTC, as the vendor's are; days are New York's.
     """
     track = market.tracks[symbol]
-    count = track.visible(now)
+    count = track.visible(seen.now)
     base = Columns(*(getattr(track.bars, name)[:count] for name in _COLUMNS))
+    base = _without(base, seen.unprinted.get(symbol, ()))
+    if adjustment in _FOR_SPLITS:
+        base = _adjusted(base, seen.splits.get(symbol, ()))
     if seconds == market.timeframe.seconds:
         return base
     if seconds < market.timeframe.seconds or seconds % market.timeframe.seconds:
         raise Unreadable(invalid(f"this market replays {market.timeframe} bars and longer"))
     return _aggregated(base, seconds, is_equity=track.bars.calendar == "XNYS")
+
+
+def _without(base: Columns, left_out: Sequence[int]) -> Columns:
+    if not left_out:
+        return base
+    kept = ~np.isin(base.t, np.array(left_out, dtype=np.int64))
+    return Columns(*(getattr(base, name)[kept] for name in _COLUMNS))
+
+
+def _adjusted(base: Columns, splits: Sequence[tuple[int, Decimal]]) -> Columns:
+    """Return bars as if every split had always been: prices before it divided, volumes multiplied."""
+    factor = np.ones(len(base))
+    for at, ratio in splits:
+        factor[base.t < at] *= float(ratio)
+    open_, high, low, close = (getattr(base, name) / factor for name in ("open", "high", "low", "close"))
+    return Columns(base.t, open_, high, low, close, base.volume * factor)
 
 
 def _aggregated(base: Columns, seconds: int, *, is_equity: bool) -> Columns:

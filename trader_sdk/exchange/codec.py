@@ -90,7 +90,7 @@ def encode_event(event: Event) -> dict[str, Any]:
         case Intervened():
             amount = None if event.amount is None else str(event.amount)
             changed = {"act": event.act.value, "symbol": event.symbol, "amount": amount}
-            return {"event": "intervened", "at": event.at, **changed}
+            return {"event": "intervened", "at": event.at, **changed} | ({"into": event.into} if event.into else {})
 
 
 def _order_event(event: OrderChanged) -> dict[str, Any]:

@@ -72,7 +72,7 @@ async def post_ready(hub: Hub, request: Request) -> Response:
     reply = control_state(hub)
     reply["advanced"] = outcome is not None
     reply["order_events"] = 0 if outcome is None else outcome.n_order_events
-    reply["bars"] = 0 if outcome is None else len(outcome.released)
+    reply["bars"] = 0 if outcome is None else outcome.n_closed
     return JSONResponse(reply)
 
 
@@ -101,12 +101,14 @@ def _advance(hub: Hub, body: Json, wake_at: int | None) -> Outcome | None:
 
 
 def _advance_to_bar(hub: Hub, outcome: Outcome, wake_at: int | None) -> Outcome:
-    while not outcome.released and not hub.venue.is_finished:
+    while not outcome.n_closed and not hub.venue.is_finished:
         upcoming = hub.venue.next_instant_at()
         if wake_at is not None and upcoming is not None and upcoming > wake_at:
             break
         more = hub.advance()
-        outcome = Outcome(outcome.events + more.events, outcome.released + more.released)
+        outcome = Outcome(
+            outcome.events + more.events, outcome.released + more.released, outcome.n_closed + more.n_closed
+        )
     return outcome
 
 

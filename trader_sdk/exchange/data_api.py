@@ -8,7 +8,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from trader_sdk.exchange.bars_query import MAX_PAGE, BarsQuery, Columns, page, timeframe_seconds, visible_columns
+from trader_sdk.exchange.bars_query import (
+    MAX_PAGE,
+    BarsQuery,
+    Columns,
+    Seen,
+    page,
+    timeframe_seconds,
+    visible_columns,
+)
 from trader_sdk.exchange.endpoints import refused, route, whole_number
 from trader_sdk.exchange.hub import Hub
 from trader_sdk.exchange.parse import Unreadable, parse_time
@@ -46,9 +54,10 @@ async def get_bars(hub: Hub, request: Request) -> Response:
         end=parse_time(query["end"]) if query.get("end") else now,
         limit=whole_number(request, "limit", 1_000, most=MAX_PAGE),
         descending=query.get("sort") == "desc",
+        adjustment=query.get("adjustment") or "raw",
         page_token=query.get("page_token") or None,
     )
-    return JSONResponse(page(hub.venue.market, wanted, now))
+    return JSONResponse(page(hub.venue.market, wanted, Seen.by(hub.state)))
 
 
 async def not_replayed(_hub: Hub, request: Request) -> Response:
@@ -81,7 +90,7 @@ def _symbols(request: Request) -> list[str]:
 
 
 def _latest_bar(hub: Hub, symbol: str) -> Json | None:
-    return _last(visible_columns(hub.venue.market, symbol, hub.venue.market.timeframe.seconds, hub.state.now))
+    return _last(visible_columns(hub.venue.market, symbol, hub.venue.market.timeframe.seconds, Seen.by(hub.state)))
 
 
 def _last(columns: Columns, back: int = 1) -> Json | None:
@@ -109,8 +118,8 @@ def _orderbook(hub: Hub, symbol: str) -> Json:
 
 
 def _snapshot(hub: Hub, symbol: str) -> Json:
-    market, now = hub.venue.market, hub.state.now
-    days = visible_columns(market, symbol, timeframe_seconds("1Day"), now)
+    market = hub.venue.market
+    days = visible_columns(market, symbol, timeframe_seconds("1Day"), Seen.by(hub.state))
     is_intraday = market.timeframe.is_intraday
     return {
         "latestTrade": _trade(hub, symbol),

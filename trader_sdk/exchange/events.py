@@ -63,6 +63,11 @@ class Act(StrEnum):
     ORDER = "order"
     SPLIT = "split"
     CASH = "cash"
+    THIN = "thin"
+    BLOCK = "block"
+    UNBLOCK = "unblock"
+    DELIST = "delist"
+    RENAME = "rename"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,7 @@ class Intervene:
         amount: Units of an order, a fill or a replacement, the ratio of a split, money.
         side: Of an order by hand.
         price: Limit of an order by hand or of a replacement.
+        into: New name of a renamed symbol.
     """
 
     act: Act
@@ -80,6 +86,7 @@ class Intervene:
     amount: Decimal | None = None
     side: str | None = None
     price: Decimal | None = None
+    into: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +179,7 @@ class Intervened:
     symbol: str
     at: int
     amount: Decimal | None = None
+    into: str = ""
 
 
 Event = OrderChanged | Refused | BorrowCharged | Configured | Intervened

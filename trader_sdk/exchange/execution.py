@@ -110,7 +110,7 @@ def ended_by_close(state: VenueState) -> list[tuple[Order, OrderEventKind]]:
 
 
 def _fill_if_priced(state: VenueState, order: Order, price: Decimal | None) -> list[OrderChanged]:
-    if price is None or order.symbol in state.halted:
+    if price is None or order.symbol in state.halted | state.thin:
         return []
     mark, held = state.marks[order.symbol], state.position_qty(order.symbol)
     sellable = abs(held) if held * order.request.side.sign < 0 else None

@@ -79,6 +79,11 @@ class KillPoint(StrEnum):
     COMMIT = "commit"
     READ = "read"
     ADVANCE = "advance"
+    INTENT = "intent"
+    FILL = "fill"
+    ROUND = "round"
+    WRITE = "write"
+    CHECKPOINT = "checkpoint"
 
 
 class _Part(BaseModel):
@@ -94,6 +99,7 @@ class VenueAct(_Part):
         amount: Units of ``order``, ``fill`` and ``replace``, new shares for one of ``split``, money of ``cash``.
         side: Of ``order``.
         price: Limit of ``order`` and ``replace``.
+        into: New name of ``rename``.
     """
 
     act: Act
@@ -101,10 +107,11 @@ class VenueAct(_Part):
     amount: Decimal | None = None
     side: Literal["buy", "sell"] | None = None
     price: Decimal | None = None
+    into: str = ""
 
     def command(self) -> Intervene:
         """Return the venue's command."""
-        return Intervene(self.act, self.symbol, self.amount, self.side, self.price)
+        return Intervene(self.act, self.symbol, self.amount, self.side, self.price, self.into)
 
 
 class _Matched(_Part):

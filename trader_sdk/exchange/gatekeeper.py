@@ -7,6 +7,7 @@ import binascii
 import hmac
 import math
 from collections.abc import Callable, Mapping
+from email.utils import formatdate
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -126,7 +127,8 @@ class Gatekeeper:
     def _with_rate_headers(self, send: Send) -> Send:
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(self._limit.headers())
+                stamp = formatdate(self._hub.state.now / 1e9, usegmt=True)  # venue time, like everything here
+                MutableHeaders(scope=message).update({**self._limit.headers(), "Date": stamp})
             await send(message)
 
         return sending

@@ -63,7 +63,7 @@ class Hub:
     def advance(self, wake_at: int | None = None) -> Outcome:
         """Move venue time on and tell the streams."""
         outcome = self._published(lambda: self.venue.advance(wake_at))
-        if outcome.released:
+        if outcome.n_closed:
             self.faults.bars_released()
         return outcome
 

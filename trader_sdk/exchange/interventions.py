@@ -47,8 +47,8 @@ def intervene(
         return [move(state, order.id, kind) for order in movable]
     if command.act is Act.FILL:
         return _fill(state, command)
-    _CHANGES[command.act](state, command)
-    return [Intervened(command.act, command.symbol, state.tick(), command.amount)]
+    amount = _CHANGES[command.act](state, command)
+    return [Intervened(command.act, command.symbol, state.tick(), amount, command.into)]
 
 
 def _hand_id(state: VenueState) -> str:
@@ -83,30 +83,70 @@ def _halt(state: VenueState, command: Intervene) -> None:
     state.halted.add(command.symbol)
 
 
+def _thin(state: VenueState, command: Intervene) -> None:
+    state.thin.add(command.symbol)
+
+
 def _resume(state: VenueState, command: Intervene) -> None:
     state.halted.discard(command.symbol)
+    state.thin.discard(command.symbol)
 
 
 def _make_untradable(state: VenueState, command: Intervene) -> None:
     state.assets[command.symbol] = replace(state.assets[command.symbol], tradable=False)
 
 
-def _split(state: VenueState, command: Intervene) -> None:
-    ratio = command.amount or Decimal(1)
-    position = state.positions.get(command.symbol)
+def _block(state: VenueState, _command: Intervene) -> None:
+    state.is_blocked = True
+
+
+def _unblock(state: VenueState, _command: Intervene) -> None:
+    state.is_blocked = False
+
+
+def _split(state: VenueState, command: Intervene) -> Decimal:
+    """Multiply units and divide prices; bars before it are told adjusted to whoever asks for that."""
+    symbol, ratio = command.symbol, command.amount or Decimal(1)
+    position, mark = state.positions.get(symbol), state.marks[symbol]
     if position is not None:
         avg = position.avg_entry_price / ratio
-        state.positions[command.symbol] = replace(position, qty=position.qty * ratio, avg_entry_price=avg)
+        state.positions[symbol] = replace(position, qty=position.qty * ratio, avg_entry_price=avg)
+    state.marks[symbol] = replace(mark, price=mark.price / ratio, previous_close=mark.previous_close / ratio)
+    state.splits.setdefault(symbol, []).append((state.now, ratio))
+    return ratio
 
 
-def _move_cash(state: VenueState, command: Intervene) -> None:
+def _delist(state: VenueState, command: Intervene) -> Decimal:
+    """Pay a position out at the last price; the asset takes no order any more."""
+    _make_untradable(state, command)
+    position = state.positions.pop(command.symbol, None)
+    paid = ZERO if position is None else position.qty * state.marks[command.symbol].price
+    state.cash += paid
+    return paid
+
+
+def _rename(state: VenueState, command: Intervene) -> None:
+    """Let a position go on under another symbol; the old one takes no order any more."""
+    _make_untradable(state, command)
+    position = state.positions.pop(command.symbol, None)
+    if position is not None:
+        state.positions[command.into] = replace(position, asset=state.assets[command.into])
+
+
+def _move_cash(state: VenueState, command: Intervene) -> Decimal | None:
     state.cash += command.amount or ZERO
+    return command.amount
 
 
-_CHANGES: Final[Mapping[Act, Callable[[VenueState, Intervene], None]]] = {
+_CHANGES: Final[Mapping[Act, Callable[[VenueState, Intervene], Decimal | None]]] = {
     Act.HALT: _halt,
+    Act.THIN: _thin,
     Act.RESUME: _resume,
     Act.UNTRADABLE: _make_untradable,
+    Act.BLOCK: _block,
+    Act.UNBLOCK: _unblock,
     Act.SPLIT: _split,
+    Act.DELIST: _delist,
+    Act.RENAME: _rename,
     Act.CASH: _move_cash,
 }

@@ -103,6 +103,8 @@ def _ticks(_state: VenueState, asset: Asset, request: OrderRequest) -> Rejection
 def _tradable(state: VenueState, asset: Asset, _request: OrderRequest) -> Rejection | None:
     if not asset.tradable:
         return unprocessable(f"asset {asset.symbol} is not tradable")
+    if state.is_blocked:
+        return forbidden("account is restricted from trading")
     if state.settings.suspend_trade:
         return forbidden("new orders are rejected by user request")
     return None

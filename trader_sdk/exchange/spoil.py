@@ -100,14 +100,15 @@ def skewed(data: Any, seconds: float) -> Any:
 
     Example:
         >>> skewed({"t": "2020-01-02T14:30:00Z", "x": 1}, 60)
-        {'t': '2020-01-02T14:31:00+00:00', 'x': 1}
+        {'t': '2020-01-02T14:31:00Z', 'x': 1}
     """
     if isinstance(data, list):
         return [skewed(item, seconds) for item in data]
     if isinstance(data, dict):
         return {key: skewed(value, seconds) for key, value in data.items()}
     if isinstance(data, str) and _TIME.match(data):
-        return (datetime.fromisoformat(data) + timedelta(seconds=seconds)).isoformat()
+        moved = datetime.fromisoformat(data) + timedelta(seconds=seconds)
+        return moved.isoformat().replace("+00:00", "Z")
     return data
 
 

@@ -68,7 +68,11 @@ class VenueState:
         client_ids: Every client order id ever used, for good.
         last_equity: Equity at the previous session's close.
         equity_history: (time, equity) after each bar.
-        halted: Symbols in which nothing trades; orders are taken and wait.
+        halted: Symbols in which nothing trades and no bar is printed; orders are taken and wait.
+        thin: Symbols in which nobody takes our orders, although others trade.
+        is_blocked: Whether the account may place no order.
+        unprinted: Starts of the bars, by symbol, that a halt left out.
+        splits: (time, new units for one) by symbol, oldest first.
     """
 
     terms: Terms
@@ -89,6 +93,10 @@ class VenueState:
     fees_paid: Decimal = ZERO
     equity_history: list[tuple[int, Decimal]] = field(default_factory=list)
     halted: set[str] = field(default_factory=set)
+    thin: set[str] = field(default_factory=set)
+    is_blocked: bool = False
+    unprinted: dict[str, list[int]] = field(default_factory=dict)
+    splits: dict[str, list[tuple[int, Decimal]]] = field(default_factory=dict)
 
     def tick(self) -> int:
         """Advance venue time by one microsecond and return it; no two events share a time."""
@@ -129,6 +137,10 @@ class VenueState:
                 "orders": [str(order) for order in self.orders.values()],
                 "fills": [str(fill) for fill in self.fills],
                 "halted": sorted(self.halted),
+                "thin": sorted(self.thin),
+                "blocked": self.is_blocked,
+                "unprinted": sorted(self.unprinted.items()),
+                "splits": str(sorted(self.splits.items())),
                 "marks": {symbol: str(mark) for symbol, mark in sorted(self.marks.items())},
             },
             sort_keys=True,

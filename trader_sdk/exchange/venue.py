@@ -26,10 +26,12 @@ class Outcome:
     Attributes:
         events: In order.
         released: Bars that became visible, in order of time.
+        n_closed: How many bars ended; a halted symbol's is not released.
     """
 
     events: tuple[Event, ...]
     released: tuple[Bar, ...] = ()
+    n_closed: int = 0
 
     @property
     def n_order_events(self) -> int:
@@ -122,12 +124,13 @@ class Venue:
         else:
             outcome = Outcome(self._step_all(at, (command,)))
         self.n_order_events += outcome.n_order_events
-        self.n_released += len(outcome.released)
+        self.n_released += outcome.n_closed
         return outcome
 
     def _advance_to(self, to: int) -> Outcome:
         events: list[Event] = []
         released: list[Bar] = []
+        n_closed = 0
         self.phase = Phase.WAIT
         while (upcoming := self.next_instant_at()) is not None and upcoming <= to:
             instant = self._replay.instant(self.instant)
@@ -135,9 +138,18 @@ class Venue:
             self.phase = instant.phase
             events += self._step_all(instant.at, instant.inputs)
             self.state.now = max(self.state.now, instant.at)
-            released += instant.released
+            released += self._printed(instant.released)
+            n_closed += len(instant.released)
         self.state.now = max(self.state.now, to)
-        return Outcome(tuple(events), tuple(released))
+        return Outcome(tuple(events), tuple(released), n_closed)
+
+    def _printed(self, closed: Sequence[Bar]) -> list[Bar]:
+        """Return the bars of symbols that traded, and note those that a halt left out."""
+        halted = self.state.halted
+        for bar in closed:
+            if bar.symbol in halted:
+                self.state.unprinted.setdefault(bar.symbol, []).append(bar.t)
+        return [bar for bar in closed if bar.symbol not in halted]
 
     def _step_all(self, at: int, inputs: Sequence[Input]) -> tuple[Event, ...]:
         events: list[Event] = []

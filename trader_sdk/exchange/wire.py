@@ -146,7 +146,7 @@ def account_json(state: VenueState) -> Json:
         "crypto_status": "ACTIVE",
         "currency": "USD",
         "created_at": timestamp(state.created_at),
-        "trading_blocked": False,
+        "trading_blocked": state.is_blocked,
         "transfers_blocked": False,
         "account_blocked": False,
         "trade_suspended_by_user": settings.suspend_trade,

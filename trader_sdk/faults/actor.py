@@ -1,7 +1,7 @@
 """One run of the trader on a played venue: in this process, or in one of its own that a plan may kill.
 
-``python -m trader_sdk.faults.actor`` reads a :class:`Part` from standard input, plays it, and writes what the trader
-told as JSON lines, the last of which says how it ended; a process that was killed writes no such line.
+A process of its own is forked from a server that has imported everything once, so that a campaign can afford hundreds
+of them; what the trader tells comes back over a pipe, and a process that was killed says nothing of its end.
 """
 
 from __future__ import annotations
@@ -9,19 +9,23 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
 from trader_sdk.broker.alpaca import AlpacaBroker
+from trader_sdk.contract.documents import JournalEvent
 from trader_sdk.contract.errors import SdkError
 from trader_sdk.exchange.fault_plan import KillFault, KillPoint, Stage
 from trader_sdk.faults.scenario import Scenario
@@ -33,13 +37,20 @@ from trader_sdk.live.trader import LiveTrader
 JOURNAL_FOLDER: Final = "journal"
 _SCALED: Final[Mapping[str, Any]] = {"unknown_grace_seconds": 0.05, "stream_barrier_seconds": 0.4}
 """Waits on the wall clock, scaled down like the bounds of requests."""
-_PART_SECONDS: Final = 120.0
-_KILLED_AT: Final[Mapping[KillPoint, tuple[type, str]]] = {
-    KillPoint.SUBMIT: (AlpacaBroker, "submit"),
-    KillPoint.COMMIT: (Journal, "append"),
-    KillPoint.READ: (AlpacaBroker, "orders_since"),
-    KillPoint.ADVANCE: (PlayedVenue, "_move"),
+_PART_SECONDS: Final = 300.0
+_PRELOADED: Final = ("trader_sdk.faults.actor", "trader_sdk.broker.streams", "trader_sdk.archive.manager", "pandas")
+_KILLED_AT: Final[Mapping[KillPoint, tuple[type, str, JournalEvent | None]]] = {
+    KillPoint.SUBMIT: (AlpacaBroker, "submit", None),
+    KillPoint.COMMIT: (Journal, "append", None),
+    KillPoint.READ: (AlpacaBroker, "orders_since", None),
+    KillPoint.ADVANCE: (PlayedVenue, "_move", None),
+    KillPoint.INTENT: (Journal, "append", JournalEvent.INTENT_RECORDED),
+    KillPoint.FILL: (Journal, "append", JournalEvent.FILL_RECORDED),
+    KillPoint.ROUND: (Journal, "append", JournalEvent.RECONCILE_FINISHED),
+    KillPoint.WRITE: (Journal, "_insert", None),
+    KillPoint.CHECKPOINT: (Journal, "close", None),
 }
+"""Which call a kill waits for; a commit may have to hold a certain event."""
 Told = Callable[[str, Mapping[str, Any]], None]
 
 
@@ -78,7 +89,7 @@ def run_here(part: Part, told: Told) -> Ended:
     scenario = part.scenario
     fields = {"archive": str(part.archive), "symbols": tuple(scenario.moves), "timeframe": scenario.timeframe}
     config = LiveConfig.of(**{**fields, "state_dir": part.folder / JOURNAL_FOLDER, **_SCALED, **scenario.config})
-    venue = PlayedVenue(part.address, monotonic_rate=scenario.monotonic_rate, pace_seconds=scenario.pace_seconds)
+    venue = PlayedVenue(part.address, scenario)
     trader = LiveTrader(config, archive=part.archive, broker=venue.broker, clock=venue.clock)
     trader.observe(told)
 
@@ -100,31 +111,58 @@ def run_here(part: Part, told: Told) -> Ended:
 
 def run_apart(part: Part, told: Told) -> Ended:
     """Run the trader in a process of its own, which is killed where the part says."""
-    argv = [sys.executable, "-m", "trader_sdk.faults.actor"]
-    done = subprocess.run(  # noqa: S603 - our own module, no shell
-        argv, input=part.model_dump_json(), capture_output=True, text=True, timeout=_PART_SECONDS, check=False
-    )
-    ended = Ended(None if done.returncode == -signal.SIGKILL else 1, None)
-    for line in done.stdout.splitlines():
-        said = json.loads(line)
+    process, hears = start_apart(part)
+    ended = Ended()
+    for said in heard(hears):
         if "told" in said:
             told(*said["told"])
         else:
             ended = Ended(said["exit_code"], said["crash"])
-    if ended == Ended(1, None):
-        return Ended(1, done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "the process said nothing")
-    return ended
+    process.join(_PART_SECONDS)
+    if process.exitcode == -signal.SIGKILL:
+        return Ended()
+    return ended if ended.exit_code is not None else Ended(1, f"the process ended with {process.exitcode}")
+
+
+def start_apart(part: Part) -> tuple[BaseProcess, Connection]:
+    """Start the trader in a process of its own and return it with the end of the pipe that hears it."""
+    hears, says = _server().Pipe(duplex=False)
+    process = _server().Process(target=_play, args=(part.model_dump_json(), says), daemon=True)
+    process.start()
+    says.close()
+    return process, hears
+
+
+def heard(hears: Connection) -> Iterable[Mapping[str, Any]]:
+    """Yield what a process says until it ends, however it ends."""
+    with hears:
+        while True:
+            try:
+                line = hears.recv_bytes()
+            except (EOFError, OSError):
+                return
+            yield json.loads(line)
+
+
+@cache
+def _server() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(_PRELOADED))
+    return context
 
 
 def arm(kill: KillFault) -> None:
     """Have this process killed at the n-th call of one step."""
-    owner, name = _KILLED_AT[kill.point]
+    owner, name, event = _KILLED_AT[kill.point]
     original, calls = getattr(owner, name), 0
 
     def wrapped(*given: Any, **named: Any) -> Any:
         nonlocal calls
-        calls += 1
-        strikes = calls == kill.nth
+        if name == "append":
+            given = (given[0], tuple(given[1]))
+        is_meant = event is None or any(draft.event is event for draft in given[1])
+        calls += is_meant
+        strikes = is_meant and calls == kill.nth
         if strikes and kill.stage is Stage.BEFORE:
             os.kill(os.getpid(), signal.SIGKILL)
         result = original(*given, **named)
@@ -135,20 +173,14 @@ def arm(kill: KillFault) -> None:
     setattr(owner, name, wrapped)
 
 
-def main() -> int:
-    """Play the part on standard input and return the trader's exit code."""
-    part = Part.model_validate_json(sys.stdin.read())
+def _play(text: str, says: Connection) -> None:
+    """Play a part and say what happens, line by line."""
+    part = Part.model_validate_json(text)
     if part.kill is not None:
         arm(part.kill)
 
     def write(line: Mapping[str, Any]) -> None:
-        sys.stdout.write(json.dumps(line, default=str) + "\n")
-        sys.stdout.flush()
+        says.send_bytes(json.dumps(line, default=str).encode())
 
     ended = run_here(part, lambda name, fields: write({"told": [name, dict(fields)]}))
     write({"exit_code": ended.exit_code, "crash": ended.crash})
-    return ended.exit_code or 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

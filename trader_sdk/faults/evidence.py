@@ -131,10 +131,17 @@ class VenueFacts:
 
     def _intervened(self, event: Mapping[str, Any]) -> None:
         amount = Decimal(event["amount"]) if event["amount"] is not None else _ZERO
-        if event["act"] == "split":
-            self.positions[event["symbol"]] = self.positions.get(event["symbol"], _ZERO) * amount
-        elif event["act"] == "cash":
-            self.cash += amount
+        symbol = event["symbol"]
+        match event["act"]:
+            case "split":
+                self.positions[symbol] = self.positions.get(symbol, _ZERO) * amount
+            case "cash":
+                self.cash += amount
+            case "delist":
+                self.cash += amount
+                self.positions.pop(symbol, None)
+            case "rename":
+                self.positions[event["into"]] = self.positions.pop(symbol, _ZERO)
 
 
 @dataclass(frozen=True)

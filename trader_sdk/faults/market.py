@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import islice
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -18,9 +19,9 @@ HISTORY_BARS: Final = 520
 """Bars before the replay: what one observation needs, and some."""
 FIRST_DAY: Final = date(2024, 1, 8)
 _NEW_YORK: Final = ZoneInfo("America/New_York")
-_OPEN, _CLOSE, _MIDNIGHT = time(9, 30), time(16), time(0)
-_SESSION_MINUTES: Final = 390
-_MOVES: Final[Mapping[str, float]] = {"D": -0.002, "U": 0.002, ".": 0.0, "x": 0.0, "!": 2.0}
+_OPEN, _CLOSE, _EARLY_CLOSE, _MIDNIGHT = time(9, 30), time(16), time(13), time(0)
+_MOVES: Final[Mapping[str, float]] = {"D": -0.002, "U": 0.002, ".": 0.0, "x": 0.0, "!": 2.0, "/": -0.75}
+_FEWEST_MINUTES: Final = 210
 _DAYS_AFTER: Final = 15
 _TAIL_BARS: Final = 2
 """Bars after the last that is decided on, so that venue time can pass it."""
@@ -32,10 +33,14 @@ class MarketSpec(BaseModel):
 
     Attributes:
         moves: By symbol, a letter a bar: ``D`` falls 0.2 %, ``U`` rises 0.2 %, ``.`` stays, ``x`` has no bar, ``!``
-            trebles.
+            trebles, ``/`` falls to a quarter.
         timeframe: ``1Min`` or ``1Day``.
         volume: Of each bar, units; a tenth of it may trade.
         price: First close.
+        history: Bars before the first that is decided on.
+        first_day: Of the history.
+        closed_days: Weekdays without a session.
+        early_closes: Days whose session ends at 13:00.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,6 +49,10 @@ class MarketSpec(BaseModel):
     timeframe: Timeframe = Timeframe.MIN_1
     volume: float = Field(default=1e6, gt=0)
     price: float = Field(default=100.0, gt=0)
+    history: int = Field(default=HISTORY_BARS, ge=HISTORY_BARS)
+    first_day: date = FIRST_DAY
+    closed_days: tuple[date, ...] = ()
+    early_closes: tuple[date, ...] = ()
 
     @property
     def n_bars(self) -> int:
@@ -61,17 +70,22 @@ class MarketSpec(BaseModel):
 
     def starts(self) -> list[int]:
         """Return the start of every bar of history and replay, nanoseconds UTC."""
-        count = HISTORY_BARS + self._n_replayed
+        count = self.history + self._n_replayed
         if self.timeframe is Timeframe.DAY_1:
-            return [_ns(day, _MIDNIGHT) for day in weekdays(count)]
-        days = weekdays(-(-count // _SESSION_MINUTES))
-        minutes = [_ns(day, _OPEN) + minute * 60_000_000_000 for day in days for minute in range(_SESSION_MINUTES)]
-        return minutes[:count]
+            return [_ns(day, _MIDNIGHT) for day in self._days(count)]
+        minute = 60_000_000_000
+        starts = (start for opens, closes in self.sessions() for start in range(opens, closes, minute))
+        return list(islice(starts, count))
 
     def sessions(self) -> list[tuple[int, int]]:
         """Return (open, close) of every session from the first bar to some days after the last."""
-        days = HISTORY_BARS + self._n_replayed if self.timeframe is Timeframe.DAY_1 else 3
-        return [(_ns(day, _OPEN), _ns(day, _CLOSE)) for day in weekdays(days + _DAYS_AFTER)]
+        bars_a_day = 1 if self.timeframe is Timeframe.DAY_1 else _FEWEST_MINUTES
+        days = self._days(-(-(self.history + self._n_replayed) // bars_a_day) + _DAYS_AFTER)
+        return [(_ns(day, _OPEN), _ns(day, _EARLY_CLOSE if day in self.early_closes else _CLOSE)) for day in days]
+
+    def _days(self, count: int) -> list[date]:
+        closed = set(self.closed_days)
+        return [day for day in weekdays(count + len(closed), self.first_day) if day not in closed][:count]
 
     def bars(self) -> dict[str, Bars]:
         """Return the bars of every symbol."""
@@ -80,15 +94,15 @@ class MarketSpec(BaseModel):
 
     def replay_start(self) -> int:
         """Return the start of the first replayed bar, nanoseconds UTC."""
-        return self.starts()[HISTORY_BARS]
+        return self.starts()[self.history]
 
     def _series(self, symbol: str, moves: str, starts: Sequence[int]) -> Bars:
-        noise = np.random.default_rng(_SEED).normal(0, 0.001, HISTORY_BARS)
+        noise = np.random.default_rng(_SEED).normal(0, 0.001, self.history)
         noise[-1] = 0.0  # the bar before the replay asks for nothing
         returns = np.concatenate([noise, [_MOVES[letter] for letter in moves.ljust(self._n_replayed, ".")]])
         close = np.round(self.price * np.cumprod(1 + returns), 4)
         open_ = np.concatenate([[self.price], close[:-1]])
-        has_bar = np.array([True] * HISTORY_BARS + [letter != "x" for letter in moves.ljust(self._n_replayed, ".")])
+        has_bar = np.array([True] * self.history + [letter != "x" for letter in moves.ljust(self._n_replayed, ".")])
         columns = (open_, np.maximum(open_, close) * 1.0001, np.minimum(open_, close) * 0.9999, close)
         kept = [column[has_bar] for column in columns]
         return Bars(

@@ -73,6 +73,11 @@ def _external(evidence: Evidence) -> str:
     return ",".join(f"{symbol} {qty.normalize():f}" for symbol, qty in sorted(found.items())) or "none"
 
 
+def _splits(evidence: Evidence) -> int:
+    bodies = (entry.body for entry in evidence.entries if entry.event == "sleeve_changed")
+    return sum(1 for body in bodies if str(body["cause"]).startswith("split"))
+
+
 def _struck(evidence: Evidence) -> int:
     return len(evidence.struck.get("fired", ()))
 
@@ -99,6 +104,7 @@ _FACTS: Final[Mapping[str, Callable[[Evidence], Fact]]] = {
     "limits": _limits,
     "drifts": _drifts,
     "external": _external,
+    "splits": _splits,
     "struck": _struck,
     "quarantined": lambda e: sum(1 for name, _ in e.told if name == "frame_quarantined"),
     "exits_only": lambda e: ",".join(sorted(e.ledger.drifted_at)) or "none",

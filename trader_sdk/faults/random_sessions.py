@@ -18,7 +18,8 @@ from trader_sdk.faults.session import play
 _LETTERS: Final = "DDDUUU.."
 _GAPS_IN: Final = 0.1
 """Share of the sessions in which a bar is missing; after one, a window holds no decision for long."""
-_RATES: Final = (1.0, 0.2, 0.2)
+_COMPARED: Final = (60.0, 300.0, 300.0)
+"""Seconds between comparisons with the venue."""
 _VOLUMES: Final = (200.0, 400.0, 2_000.0, 1e6)
 _POST, _ORDERS = "POST", "/v2/orders"
 _MOST_FAULTS: Final = 4
@@ -149,7 +150,7 @@ def random_scenario(seed: int) -> Scenario:
         volume=rng.choice(_VOLUMES),
         faults=faults,
         stops=stops,
-        monotonic_rate=rng.choice(_RATES),
+        config={"reconcile_seconds": rng.choice(_COMPARED)},
     )
 
 

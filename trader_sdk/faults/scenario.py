@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from datetime import date
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from trader_sdk.contract.errors import ConfigError, UsageError
 from trader_sdk.contract.timeframe import Timeframe
 from trader_sdk.exchange.fault_plan import FaultPlan, parse_plan, read_document
-from trader_sdk.faults.market import MarketSpec
+from trader_sdk.faults.market import FIRST_DAY, HISTORY_BARS, MarketSpec
 
 _FOLDER: Final = "scenarios"
 _DEFAULT_MOVES: Final = {"SIM": "..D..U..D"}
@@ -37,11 +38,15 @@ class Scenario(BaseModel):
         id: ``F01`` and so on.
         title: What goes wrong.
         right: The one right behaviour, in words.
-        moves, timeframe, volume, price: The market (:class:`~trader_sdk.faults.market.MarketSpec`).
+        moves, timeframe, volume, price, history, first_day, closed_days, early_closes: The market
+            (:class:`~trader_sdk.faults.market.MarketSpec`).
         faults: The plan (:mod:`~trader_sdk.exchange.fault_plan`).
         config: Fields of the trader's configuration that differ.
         stops: Bars after which the trader is stopped and started again.
-        monotonic_rate: Seconds of the monotonic clock in a second of the venue's; a slow one makes comparisons rare.
+        jumps: (bar, seconds): after that bar the trader's wall clock is wrong by so many seconds more; bar 0 is the
+            start.
+        naps: (bar, seconds): after that bar the trader's machine sleeps so long, and its monotonic clock stands still.
+        requests_per_minute: The venue's limit, which the trader's own budget knows; None for none.
         pace_seconds: Real seconds a bar takes, for what lives in real time, such as reconnecting.
         expect: The right outcome by fact (:mod:`~trader_sdk.faults.outcome`); a list must be contained, any other value
             must be equal.
@@ -56,17 +61,23 @@ class Scenario(BaseModel):
     timeframe: Timeframe = Timeframe.MIN_1
     volume: float = Field(default=1e6, gt=0)
     price: float = Field(default=100.0, gt=0)
+    history: int = Field(default=HISTORY_BARS, ge=HISTORY_BARS)
+    first_day: date = FIRST_DAY
+    closed_days: tuple[date, ...] = ()
+    early_closes: tuple[date, ...] = ()
     faults: tuple[dict[str, Any], ...] = ()
     config: dict[str, Any] = Field(default_factory=dict)
     stops: tuple[int, ...] = ()
-    monotonic_rate: float = Field(default=1.0, gt=0)
+    jumps: tuple[tuple[int, float], ...] = ()
+    naps: tuple[tuple[int, float], ...] = ()
+    requests_per_minute: int | None = Field(default=None, gt=0)
     pace_seconds: float = Field(default=0.0, ge=0)
     expect: dict[str, Fact] = Field(default_factory=dict)
 
     @property
     def market(self) -> MarketSpec:
         """Return what is replayed."""
-        return MarketSpec(moves=self.moves, timeframe=self.timeframe, volume=self.volume, price=self.price)
+        return MarketSpec(**{name: getattr(self, name) for name in MarketSpec.model_fields})
 
     @property
     def plan(self) -> FaultPlan:

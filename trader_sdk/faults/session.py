@@ -58,8 +58,8 @@ def play(scenario: Scenario, folder: Path, archive: Path, *, own_process: bool =
 def _ends(scenario: Scenario) -> list[datetime]:
     """Return when the trader is stopped, each time but the last to be started again."""
     market = scenario.market
-    first = bar_time(market.replay_start())
-    return [first + market.length * bar + _AFTER_LAST_BAR for bar in (*scenario.stops, market.n_bars)]
+    starts = market.starts()[market.history :]
+    return [bar_time(starts[bar - 1]) + market.length + _AFTER_LAST_BAR for bar in (*scenario.stops, market.n_bars)]
 
 
 def _run(part: Part, told: Told) -> Ended:

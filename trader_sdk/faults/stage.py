@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,6 +19,7 @@ from trader_sdk.broker.alpaca_http import ReadRetry
 from trader_sdk.broker.credentials import Credentials
 from trader_sdk.broker.endpoint import Timeouts, local_endpoint
 from trader_sdk.broker.local_control import LocalControl, VenueState
+from trader_sdk.broker.request_budget import RequestBudget
 from trader_sdk.contract.bars import DataKind
 from trader_sdk.contract.errors import BrokerError
 from trader_sdk.exchange import AssetSetup, ExchangeSetup, LocalExchange
@@ -104,34 +105,40 @@ class PlayedVenue:
 
     Args:
         address: Of a running exchange.
-        monotonic_rate: Seconds of the monotonic clock in a second of the venue's.
-        pace_seconds: Real seconds that a bar takes beside the trader's own.
+        scenario: How its clocks go wrong, how fast a bar passes, and how much may be asked.
 
     Attributes:
         broker: The port to it.
     """
 
-    def __init__(self, address: Address, *, monotonic_rate: float, pace_seconds: float) -> None:
-        self._monotonic_rate, self._pace_seconds = monotonic_rate, pace_seconds
+    def __init__(self, address: Address, scenario: Scenario) -> None:
+        self._jumps, self._pace_seconds = scenario.jumps, scenario.pace_seconds
+        self._naps = list(scenario.naps)
+        self._slept_seconds = 0.0
         credentials = Credentials.of(address.key, address.secret)
         endpoint = local_endpoint(address, feed_label="simulated", data_kind=DataKind.SIMULATED)
-        self.broker = PlayedBroker(endpoint, credentials, timeouts=BOUNDS, retry=_RETRY)
         self._control = LocalControl(address.control_url, credentials)
         self._state = self._control.state()
         self._moving: asyncio.Future[None] | None = None
+        budget = RequestBudget(scenario.requests_per_minute, monotonic=self.monotonic, sleep=self._wait)
+        wall: Callable[[], float] = lambda: self.now().timestamp()  # noqa: E731 - an argument that needs its type
+        self.broker = PlayedBroker(endpoint, credentials, timeouts=BOUNDS, retry=_RETRY, budget=budget, wall=wall)
 
     def now(self) -> datetime:
-        """Return venue time."""
-        return self._state.at
+        """Return venue time as the trader's own clock has it."""
+        return self._state.at + timedelta(seconds=self._wrong_by_seconds())
+
+    def _wrong_by_seconds(self) -> float:
+        return sum(seconds for bar, seconds in self._jumps if self._state.bars_released >= bar)
 
     def monotonic(self) -> float:
-        """Return seconds that follow venue time, for what is timed on the monotonic clock."""
-        return self._state.at.timestamp() * self._monotonic_rate
+        """Return seconds that follow venue time and that nobody sets; they stand still while the machine sleeps."""
+        return self._state.at.timestamp() - self._slept_seconds
 
     async def sleep(self, seconds: float) -> None:
         """Let ``seconds`` pass at the venue, instant by instant; a sleep that is cut short leaves time consistent."""
-        until = self.now() + timedelta(seconds=seconds)
-        while self.now() < until and not self._state.is_finished:
+        until = self._state.at + timedelta(seconds=seconds)
+        while self._state.at < until and not self._state.is_finished:
             if self._moving is None or self._moving.done():
                 self._moving = asyncio.ensure_future(asyncio.to_thread(self._move, until))
             await asyncio.shield(self._moving)
@@ -139,6 +146,16 @@ class PlayedVenue:
 
     def _move(self, until: datetime) -> None:
         self._state = self._control.ready(self._state.instant, wake_at=until).state
+        for nap in [nap for nap in self._naps if nap[0] <= self._state.bars_released]:
+            self._naps.remove(nap)
+            self._slept_seconds += nap[1]
+            self._wait(nap[1])
+
+    def _wait(self, seconds: float) -> None:
+        """Let time pass while nothing of the trader runs."""
+        until = self._state.at + timedelta(seconds=seconds)
+        while self._state.at < until and not self._state.is_finished:
+            self._state = self._control.ready(self._state.instant, wake_at=until).state
 
     def clock(self, schedule: Schedule) -> WallClock:
         """Return the clock that the trader uses for Alpaca, on this time."""
@@ -176,7 +193,13 @@ def opened(folder: Path, scenario: Scenario, *, own_process: bool) -> Iterator[A
     market = scenario.market
     bars = market.bars()
     assets = tuple(AssetSetup.of(series) for series in bars.values())
-    setup = ExchangeSetup(run_id="faults", assets=assets, start_ns=market.replay_start())
+    setup = ExchangeSetup(
+        run_id="faults",
+        assets=assets,
+        start_ns=market.replay_start(),
+        requests_per_minute=scenario.requests_per_minute,
+        rate_clock="venue",
+    )
     kind = LocalExchange if own_process else ThreadExchange
     with kind(folder, setup, bars, sessions=market.sessions(), fault_plan=plan_file) as exchange:
         yield Address.of(exchange)

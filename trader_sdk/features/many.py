@@ -82,6 +82,15 @@ class SymbolProvider:
         self._require_own(bar.symbol)
         self._universe.revise(bar)
 
+    def restart(self, bars: Bars) -> None:
+        """Forget every bar and take these, oldest first.
+
+        Raises:
+            DataError: Bars of another timeframe, calendar or symbol.
+        """
+        self._require_own(bars.symbol)
+        self._universe.start(bars)
+
     def extend(self, bars: Bars) -> None:
         """Take many bars, oldest first; much faster where they are the first.
 

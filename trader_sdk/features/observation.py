@@ -49,6 +49,14 @@ class Revisable(Protocol):
         """Take a new bar, a correction of one that was taken, or one that comes late."""
 
 
+@runtime_checkable
+class Restartable(Protocol):
+    """What a provider may have that shares its state with others, so that it cannot be made anew."""
+
+    def restart(self, bars: Bars) -> None:
+        """Forget every bar and take these, oldest first."""
+
+
 class ObservationBuilder:
     """Builds one model's observations of one symbol.
 
@@ -115,6 +123,22 @@ class ObservationBuilder:
         for index in range(len(bars)):
             self.push(bars.at(index))
 
+    def restart(self, bars: Bars) -> None:
+        """Forget every bar and take these, oldest first: the past was adjusted, or is known better now.
+
+        Raises:
+            UsageError: The provider can neither forget nor be made anew.
+        """
+        if isinstance(self.provider, Restartable):
+            self.provider.restart(bars)
+            return
+        if self._make is None:
+            raise _cannot_start_over(self.provider)
+        self.provider = self._make()
+        self._revisable = self.provider if isinstance(self.provider, Revisable) else None
+        self._bars.clear()
+        self.extend(bars)
+
     def revise(self, bar: Bar) -> None:
         """Take a bar whatever its time: a new one, a correction of one that was taken, or one that comes late.
 
@@ -133,12 +157,7 @@ class ObservationBuilder:
 
     def _start_over(self, bar: Bar) -> None:
         if self._make is None:
-            raise UsageError(
-                "USAGE",
-                "this provider cannot take a bar that is not new",
-                where=type(self.provider).__name__,
-                remedy="Give the builder `make`, or the provider `extend` and `revise`.",
-            )
+            raise _cannot_start_over(self.provider)
         by_time = {each.t: each for each in self._bars} | {bar.t: bar}
         provider = self._make()
         bars = [by_time[t] for t in sorted(by_time)][-provider.required_history :]
@@ -150,6 +169,15 @@ class ObservationBuilder:
     def observe(self, account: NDArray[np.float32] | None = None) -> Rows:
         """Return the current observation, float32 (obs_dim,)."""
         return self.provider.observe(account)
+
+
+def _cannot_start_over(provider: FeatureProvider) -> UsageError:
+    return UsageError(
+        "USAGE",
+        "this provider cannot take a bar that is not new",
+        where=type(provider).__name__,
+        remedy="Give the builder `make`, or the provider `extend` and `revise`.",
+    )
 
 
 def metadata_fields(model: Model) -> Mapping[str, Any]:

@@ -35,6 +35,7 @@ class LiveConfig(BaseModel):
         market: What the embedded exchange replays: ``real-daily``, ``simulated-1min`` or a file of bars.
         features: ``package.module:Provider`` instead of ours.
         follow: Which model of a slot: its champion, or the latest approved.
+        shadow: Whether a slot's challengers decide beside its champion, on sleeves of their own.
         require_all: Whether one refused symbol ends the run.
         max_bars: Bars after which the run ends; None: no end on Alpaca, :data:`DEFAULT_MAX_BARS` in a replay.
         speed_seconds: Seconds a replayed bar takes; None: as fast as the trader is ready.
@@ -49,6 +50,7 @@ class LiveConfig(BaseModel):
         recalls: A ``recalls.toml``: what must not run, beside what the archive recalled.
         strategy: Stamped into client order ids.
         unknown_grace_seconds: How far apart two fruitless look-ups of an order must lie.
+        reconcile_seconds: How often books and venue are compared.
         stream_barrier_seconds: How long after a minute's end the stream is waited for before REST is asked.
         execution: Sizing constants on a sleeve.
         risk: Account-wide limits.
@@ -65,6 +67,7 @@ class LiveConfig(BaseModel):
     market: str | None = None
     features: str | None = None
     follow: Literal["champion", "latest-approved"] = "champion"
+    shadow: Literal["challengers", "none"] = "challengers"
     require_all: bool = False
     max_bars: int | None = Field(default=None, ge=1)
     speed_seconds: float | None = Field(default=None, ge=0)
@@ -79,6 +82,7 @@ class LiveConfig(BaseModel):
     recalls: Path | None = None
     strategy: str = Field(default="main", pattern=r"^[A-Za-z0-9]{1,6}$")
     unknown_grace_seconds: float = Field(default=5.0, gt=0)
+    reconcile_seconds: float = Field(default=60.0, gt=0)
     stream_barrier_seconds: float = Field(default=3.0, gt=0)
     execution: ExecutionLimits = DEFAULT_LIMITS
     risk: RiskLimits = DEFAULT_RISK_LIMITS

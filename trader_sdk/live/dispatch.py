@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 
 from trader_sdk.broker import port
+from trader_sdk.contract.bars import Bar
 from trader_sdk.contract.documents import JournalEvent
 from trader_sdk.contract.errors import BrokerError
 from trader_sdk.live.desk import OrderDesk, Sent
-from trader_sdk.live.events import Draft
+from trader_sdk.live.events import Draft, bar_time
 from trader_sdk.live.holds import Cause, StateKeeper
 from trader_sdk.live.journal import Journal
 from trader_sdk.live.refusals import Refusals
@@ -62,6 +63,8 @@ class Dispatch:
         for key, differing in sent.alarms.items():
             self._states.hold(Cause.ORDER_MISMATCH, f"{key} differs in {', '.join(differing)}", now)
             await self._desk.cancel(self._journal.ledger.orders[key], now)
+        if any(refusal.kind is port.RefusalKind.FORBIDDEN for _, refusal in sent.refused):
+            await self._reconcile()  # which reads whether the account is blocked
         if sent.in_doubt:
             await self._reconcile()
 
@@ -70,3 +73,10 @@ class Dispatch:
         if is_halted is not self._journal.ledger.is_halted(symbol, at):
             body = {"limit": "halt" if is_halted else "resume", "symbol": symbol, "cause": message}
             self._desk.commit([Draft(JournalEvent.LIMIT_CHANGED, at, body)])
+
+    def note_bars(self, bars: Mapping[str, Sequence[Bar]], at: datetime) -> None:
+        """End the halts of symbols that print bars again: the word that trading resumed may have been lost."""
+        halted_at = self._journal.ledger.halted_at
+        for symbol in halted_at.keys() & bars.keys():
+            if bar_time(bars[symbol][-1].t) > halted_at[symbol]:
+                self.note_halt(symbol, "bars are printed again", at, is_halted=False)

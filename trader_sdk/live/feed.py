@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -38,6 +37,7 @@ class Feed:
     Attributes:
         came_streamed: Whether any of the last bars came over the stream.
         is_degraded: Says whether the stream is known to bring nothing, so that it is not waited for.
+        is_doubted: Says whether a streamed bar is not believed, so that REST is asked for it.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Feed:
         self._awaited, self._missing = 0, set[str]()
         self.came_streamed = False
         self.is_degraded: Callable[[], bool] = lambda: False
+        self.is_doubted: Callable[[Bar], bool] = lambda _: False
 
     @property
     def uses_stream(self) -> bool:
@@ -135,7 +136,9 @@ class Feed:
         bars = [bar for t, bar in sorted(self._streamed[symbol].items()) if self._last.get(symbol, 0) < t <= newest]
         starts = [self._last.get(symbol, 0), *(bar.t for bar in bars)]
         whole = all(self._schedule.missing_between(a, b) == 0 for a, b in pairwise(starts))
-        return bars if bars and bars[-1].t == newest and whole else None
+        if not bars or bars[-1].t != newest or not whole:
+            return None
+        return None if any(self.is_doubted(bar) for bar in bars) else bars
 
     async def _from_rest(self, symbol: str, now: datetime) -> list[Bar]:
         last = self._last.get(symbol)
@@ -155,26 +158,3 @@ class Feed:
         for symbol, bars in self._streamed.items():
             last = self._last.get(symbol, 0)
             self._streamed[symbol] = {t: bar for t, bar in bars.items() if t > last}
-
-
-_LARGEST_JUMP: Final = 2.0
-
-
-def implausible(bar: Bar, previous_close: float | None) -> str | None:
-    """Return why a bar is not to be acted on, None if it is plausible.
-
-    Args:
-        bar: A closed bar.
-        previous_close: Close of the bar before, None for the first.
-
-    Example:
-        >>> implausible(Bar("AAPL", 0, 10.0, 9.0, 11.0, 10.0, 1.0), 10.0)
-        'high is below low'
-    """
-    prices = (bar.open, bar.high, bar.low, bar.close)
-    if not all(math.isfinite(value) and value > 0 for value in prices):
-        return "a price is not positive and finite"
-    if bar.high < bar.low:
-        return "high is below low"
-    jump = 1.0 if previous_close is None else bar.open / previous_close
-    return None if 1 / _LARGEST_JUMP <= jump <= _LARGEST_JUMP else "the price more than halved or doubled"

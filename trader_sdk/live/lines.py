@@ -21,8 +21,8 @@ from trader_sdk.contract.reasons import Reason
 from trader_sdk.data.gaps import OBSERVED_BARS
 from trader_sdk.decision_stream import DecisionStream, StreamReport
 from trader_sdk.live.events import Draft, bar_time, plain, rfc3339
-from trader_sdk.live.feed import implausible
 from trader_sdk.live.models import LiveModel
+from trader_sdk.live.plausible import PriceLevel
 from trader_sdk.live.schedule import Schedule
 from trader_sdk.model import Decision
 from trader_sdk.plan import AssetRules, Plan
@@ -94,15 +94,20 @@ class SymbolLine:
         rules: What the venue takes of the asset.
         schedule: Says which bars are missing, and which are too old.
         budget_seconds: How long the model may take for one decision.
+
+    Attributes:
+        may_be_whole: Whether the newest bar was doubted or left a gap, so that the venue's history may know better.
     """
 
     def __init__(
         self, live: LiveModel, rules: AssetRules, schedule: Schedule, budget_seconds: float = DECISION_BUDGET_SECONDS
     ) -> None:
         self.live, self.rules = live, rules
-        self._schedule, self._budget_seconds = schedule, budget_seconds
+        self._schedule, self.budget_seconds = schedule, budget_seconds
         self._last: Bar | None = None
         self._gap_left = 0
+        self._level = PriceLevel()
+        self.may_be_whole = False
         self.failures = 0
 
     @property
@@ -131,6 +136,10 @@ class SymbolLine:
             return
         self.live.observations.extend(history)
         self.follow_all(history)
+        self.hold()
+
+    def hold(self) -> None:
+        """Take the window as it is for the next decision's past."""
         if self.live.observations.ready:
             self._stream.hold(self.live.observations.observe(self._at_rest()))
             self.prepare()
@@ -186,17 +195,31 @@ class SymbolLine:
             self._last = bar
 
     def admit(self, bar: Bar) -> str | None:
-        """Return why a bar is implausible, None if it is not; one that is leaves a gap."""
-        bad = implausible(bar, self._last.close if self._last is not None else None)
+        """Return why a bar is not believed, None if it is; one that is not leaves a gap."""
+        bad = self.doubt(bar)
         if bad is not None:
-            self._gap_left = OBSERVED_BARS
+            self._gap_left, self.may_be_whole = OBSERVED_BARS, True
         return bad
+
+    def doubt(self, bar: Bar) -> str | None:
+        """Return why a bar would not be believed; nothing changes."""
+        return self._level.doubt(bar)
+
+    def forget(self) -> None:
+        """Know of no bar; a history follows."""
+        self._last, self._gap_left, self._level, self.may_be_whole = None, 0, PriceLevel(), False
 
     def follow(self, bar: Bar) -> None:
         """Note a bar that the features took."""
         missing = self._last is not None and self._schedule.missing_between(self._last.t, bar.t)
         self._gap_left = OBSERVED_BARS - 1 if missing else max(self._gap_left - 1, 0)
-        self._last = bar
+        self._last, self.may_be_whole = bar, bool(missing)
+        self._level.note(bar)
+
+    def take_over(self, before: SymbolLine) -> None:
+        """Stand where the line before stands: the same bars, gaps and rules."""
+        self._last, self._gap_left, self._level = before._last, before._gap_left, before._level
+        self.may_be_whole, self.rules = before.may_be_whole, before.rules
 
     def why_not(self, bar: Bar, now: datetime, *, is_bad: bool) -> Reason | None:
         """Return why the model is not asked about its newest bar, None if it is."""
@@ -225,8 +248,8 @@ class SymbolLine:
         """Return what comes of the model's answer: one that is late or no answer counts as a failure."""
         if isinstance(answer, ActionError):
             return self._failed(bar, f"{answer.code} {answer.message}", seen)
-        if seconds > self._budget_seconds:
-            return self._failed(bar, f"took {seconds:.3f} s of {self._budget_seconds:g} s", seen)
+        if seconds > self.budget_seconds:
+            return self._failed(bar, f"took {seconds:.3f} s of {self.budget_seconds:g} s", seen)
         self.failures = 0
         return Decided(self.symbol, bar, answer, None, seen)
 
@@ -250,9 +273,7 @@ class Outcome:
     client_order_id: str | None
 
 
-def decision_draft(
-    decided: Decided, outcome: Outcome, model_sha256: str, at: datetime, *, decided_after: int
-) -> Draft:
+def decision_draft(decided: Decided, outcome: Outcome, model_sha256: str, at: datetime, *, decided_after: int) -> Draft:
     """Return the entry of what was decided on a bar, after which entry, and what is done about it."""
     plan, reason = outcome.plan, outcome.reason
     decision = decided.decision

@@ -18,6 +18,7 @@ from trader_sdk.contract.errors import BrokerError
 from trader_sdk.live.desk import OrderDesk
 from trader_sdk.live.events import bar_time, rfc3339
 from trader_sdk.live.feed import Feed
+from trader_sdk.live.plausible import misshapen
 from trader_sdk.live.stream_watch import StreamWatch
 
 QUARANTINE_FILE: Final = "quarantine.jsonl"
@@ -93,7 +94,7 @@ class StreamInbox:
                 self._desk.heard(parse_trade_update(event.raw))
                 self._on_order()
             case StreamKind.BAR:
-                self._feed.heard(stream_bar(event.raw))
+                self._feed.heard(_shaped(stream_bar(event.raw)))
             case StreamKind.UPDATED_BAR:
                 self._revised(stream_bar(event.raw))
             case StreamKind.SYMBOL_STATUS:
@@ -128,3 +129,15 @@ class StreamInbox:
                     file.write(json.dumps(record, default=repr) + "\n")
         self.watch.say("frame_quarantined", {"stream": event.stream.value, "why": why, "file": str(path)})
         self._on_order()
+
+
+def _shaped(bar: Bar) -> Bar:
+    """Return a bar that may be one.
+
+    Raises:
+        BrokerError: E803; no market prints such a bar, so REST is asked for it.
+    """
+    wrong = misshapen(bar)
+    if wrong is not None:
+        raise BrokerError("E803", f"a bar cannot be: {wrong}", where=f"{bar.symbol} {rfc3339(bar_time(bar.t))}")
+    return bar
