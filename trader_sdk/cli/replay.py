@@ -36,7 +36,7 @@ def replay(
     from trader_sdk.live.replay import Replay
 
     folder, entries, ledger = read_run(state_dir, run)
-    load = _loader(archive or _archive_of(folder, ledger), features, pins)
+    load = loader_of(archive or _archive_of(folder, ledger), features, pins)
     report = Replay(folder, load).run(entries)
     out = output_of(json, json_file, ledger)
     _show(report, out)
@@ -55,7 +55,8 @@ def _archive_of(folder: Path, ledger: Ledger) -> str:
     raise ConfigError("CONFIG", "the journal does not say where its models lie", expected="--archive", found="nothing")
 
 
-def _loader(archive: str, features: str | None, pins: Path | None) -> Loader:
+def loader_of(archive: str, features: str | None, pins: Path | None) -> Loader:
+    """Return what loads the models of a journal from ``archive``."""
     from trader_sdk.archive.changes import SlotKey
     from trader_sdk.checkpoint.pins import read_pins
     from trader_sdk.contract.timeframe import parse_timeframe

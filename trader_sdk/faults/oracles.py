@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Final
@@ -61,12 +61,13 @@ def orders_are_single(evidence: Evidence) -> str | None:
 def exposure_is_bounded(evidence: Evidence) -> str | None:
     """I3: no order that the venue booked raises the worst case above the limit, at the price of its risk decision."""
     orders = evidence.venue.orders
-    for at_booking in evidence.venue.submissions:
+    prices = _PricesInTime(evidence)
+    for at_booking in sorted(evidence.venue.submissions, key=lambda submission: submission.at):
         order = orders[at_booking.order_id]
         record = evidence.ledger.orders.get(order.client_order_id)
         if record is None or not order.by_client:
             continue
-        excess = _excess(at_booking, order, record.intent, _prices_at(evidence, at_booking.at))
+        excess = _excess(at_booking, order, record.intent, prices.until(at_booking.at))
         if excess is not None:
             return f"{order.client_order_id}: {excess}"
     return None
@@ -85,9 +86,20 @@ def _excess(at: Submitted, order: BookedOrder, intent: OrderIntent, prices: Mapp
     return f"worst case {worst:.2f} above {limit:.2f}" if worst > limit * _TOLERANCE else None
 
 
-def _prices_at(evidence: Evidence, at: int) -> dict[str, Decimal]:
-    closes = [entry for entry in evidence.entries if entry.event == "bar_closed" and bar_ns(entry.at) <= at]
-    return {entry.body["symbol"]: Decimal(entry.body["close"]) for entry in closes}
+class _PricesInTime:
+    """The last close of each symbol at moments that only grow, so that a day of hundreds of symbols is read once."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        closes = [(bar_ns(entry.at), entry.body) for entry in evidence.entries if entry.event == "bar_closed"]
+        self._left = deque(sorted(closes, key=lambda close: close[0]))
+        self._prices: dict[str, Decimal] = {}
+
+    def until(self, at: int) -> Mapping[str, Decimal]:
+        """Return the prices at ``at``, nanoseconds UTC."""
+        while self._left and self._left[0][0] <= at:
+            body = self._left.popleft()[1]
+            self._prices[body["symbol"]] = Decimal(body["close"])
+        return self._prices
 
 
 def bars_were_fresh(evidence: Evidence) -> str | None:
