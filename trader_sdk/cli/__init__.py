@@ -24,6 +24,7 @@ COMMANDS: Final[tuple[tuple[str, str, str], ...]] = (
     ("halt", "trader_sdk.cli.operate:halt", "Stop opening positions and cancel our orders."),
     ("resume", "trader_sdk.cli.operate:resume", "Trade again: acknowledge what held it back."),
     ("flatten", "trader_sdk.cli.operate:flatten", "Close our positions and open no others."),
+    ("report", "trader_sdk.cli.report:report", "Draw what a run did: a page, its numbers and pictures."),
     ("replay", "trader_sdk.cli.replay:replay", "Decide a journal again, bit for bit."),
     ("reconcile", "trader_sdk.cli.reconcile:reconcile", "Compare journal, sleeves and venue."),
 )

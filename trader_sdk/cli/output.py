@@ -85,6 +85,11 @@ class Output:
         if text is not None and not self.json_lines:
             self._say(text)
 
+    def note(self, text: str) -> None:
+        """Say something to people alone."""
+        if not self.json_lines:
+            self._say(text)
+
     def divert(self, say: Callable[[str], None] | None) -> None:
         """Give what people read to ``say``, such as a table that keeps the last rows; None writes it out again."""
         self._say = say or self._write

@@ -137,7 +137,9 @@ def _trade(config: LiveConfig, screen: RunScreen) -> int:
     screen.show("first_line", _first_line(config, mode))
     try:
         with _opened(config, told) as trader:
-            return asyncio.run(_run(trader))
+            exit_code = asyncio.run(_run(trader))
+            screen.note(_report_line(trader.session.folder.path))
+            return exit_code
     except SdkError as error:
         # A session that got as far as a journal has said how it ended; any other is said here.
         if not screen.has_said("run_finished"):
@@ -149,6 +151,17 @@ def _trade(config: LiveConfig, screen: RunScreen) -> int:
         if not screen.has_said("run_finished"):
             screen.show("run_finished", {**_NOTHING_DONE, "mode": mode.value, "exit_code": EXIT_SIGINT})
         raise
+
+
+def _report_line(folder: Path) -> str:
+    """Draw the run's report and return where it lies; failing at that changes nothing about the run."""
+    from trader_sdk.cli.report import report_at_the_end
+
+    try:
+        page = report_at_the_end(folder)
+    except (SdkError, OSError) as error:
+        return f"  {'report':<12} not written: {error}"
+    return f"  {'report':<12} {page or 'a long journal: `trader report` draws it'}"
 
 
 def _first_line(config: LiveConfig, mode: TradingMode) -> dict[str, Any]:

@@ -68,6 +68,14 @@ class RunScreen:
         if self._board is not None:
             self._board.update()
 
+    def note(self, text: str) -> None:
+        """Tell people alone, after the last fact for programs."""
+        if not self._is_broken:
+            try:
+                self._output.note(text)
+            except BrokenPipeError:
+                self._is_broken = True
+
     def _open_board(self) -> None:
         from trader_sdk.cli.run_board import RunBoard, is_terminal
 

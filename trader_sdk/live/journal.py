@@ -191,6 +191,17 @@ def read_events(folder: Path) -> list[JournalEntry]:
         return list(_verified(_rows(connection), folder)) if _has_tables(connection) else []
 
 
+def last_seq(folder: Path) -> int:
+    """Return how many entries a journal has, without reading them.
+
+    Raises:
+        StorageError: The file is not a journal.
+    """
+    path = folder / JOURNAL_FILE
+    with _typed(folder), closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        return int(connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0])
+
+
 def last_event(folder: Path) -> JournalEvent | None:
     """Return the newest event of a journal without reading the others, None where there is none.
 
