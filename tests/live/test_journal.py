@@ -14,9 +14,11 @@ import pytest
 
 from trader_sdk.contract.documents import JournalEvent
 from trader_sdk.contract.errors import StorageError
+from trader_sdk.faults.strikes import fill_up
 from trader_sdk.live.events import Draft, fill_body, intent_body, intent_of, report_body, sleeve_body, sleeve_of
 from trader_sdk.live.journal import JOURNAL_FILE, RESERVE_FILE, Journal, Stamp, last_event, read_events
 from trader_sdk.live.ledger import fold
+from trader_sdk.live.recovery import backup, examine
 from trader_sdk.orders import (
     FillDelta,
     OrderEvent,
@@ -124,40 +126,95 @@ def test_journal_is_locked_when_another_process_writes(tmp_path: Path) -> None:
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("column", ["prev", "at", "event", "run_id", "body", "sha256"])
-def test_journal_is_refused_when_any_field_of_an_event_was_edited(tmp_path: Path, column: str) -> None:
-    """The chain covers every field: one changed character anywhere is found."""
-    with Journal.open(tmp_path, STAMP) as journal:
+def _damaged(folder: Path, sql: str, *values: object) -> None:
+    """Write five events and change one behind the journal's back."""
+    with Journal.open(folder, STAMP) as journal:
         journal.append(started() + ordered(0))
+    with sqlite3.connect(folder / JOURNAL_FILE) as connection:
+        connection.execute(sql, values)
+
+
+@pytest.mark.parametrize("column", ["prev", "at", "event", "run_id", "body", "sha256"])
+def test_edit_of_any_field_of_an_event_is_found(tmp_path: Path, column: str) -> None:
+    """The chain covers every field; a reader refuses, and the trader goes on with what is true and keeps the rest."""
     edits = {"at": "2026-01-05T15:00:01Z", "event": "notified", "body": '{"symbol":"MSFT"}'}
-    with sqlite3.connect(tmp_path / JOURNAL_FILE) as connection:
-        connection.execute(f"UPDATE events SET {column} = ? WHERE seq = 3", (edits.get(column, "sha256:0"),))  # noqa: S608 - a column's name
+    last = "seq = (SELECT max(seq) FROM events)"
+    _damaged(tmp_path, f"UPDATE events SET {column} = ? WHERE {last}", edits.get(column, "sha256:0"))  # noqa: S608 - a column's name
     with pytest.raises(StorageError) as caught:
-        Journal.open(tmp_path, STAMP)
+        read_events(tmp_path)
     assert caught.value.code == "JOURNAL"
-
-
-def test_journal_is_refused_when_an_event_was_cut_out(tmp_path: Path) -> None:
-    """A missing link breaks the chain even where the rest is untouched."""
+    assert examine(tmp_path).is_torn
     with Journal.open(tmp_path, STAMP) as journal:
         journal.append(started() + ordered(0))
     with sqlite3.connect(tmp_path / JOURNAL_FILE) as connection:
         connection.execute("DELETE FROM events WHERE seq = 2")
     with pytest.raises(StorageError):
         read_events(tmp_path)
+    with Journal.open(tmp_path, STAMP) as journal:
+        assert journal.repaired is not None
+        assert journal.repaired.is_rebuilt
+        assert journal.ledger.epoch == 0
+        assert (journal.repaired.kept / JOURNAL_FILE).is_file()
 
 
 @pytest.mark.parametrize("damage", [b"not a database at all, " * 50, b""], ids=["garbage", "empty"])
 def test_journal_says_so_when_its_file_is_damaged(tmp_path: Path, damage: bytes) -> None:
     """Bytes that are no database are a typed error; an empty file is a journal that was never begun."""
     (tmp_path / JOURNAL_FILE).write_bytes(damage)
-    if damage:
+    with Journal.open(tmp_path, STAMP) as journal:
+        assert (journal.repaired is not None) is is_rebuilt
+        journal.append(started())
+    assert examine(tmp_path).is_whole
+
+
+def test_backup_says_the_same_while_the_journal_is_written(tmp_path: Path) -> None:
+    """The copy, put back into an empty folder, has the same books; an existing file is never overwritten."""
+    with Journal.open(tmp_path / "run", STAMP) as journal:
+        journal.append(started() + ordered(0))
+        assert backup(tmp_path / "run", tmp_path / "copy.db") == len(started() + ordered(0))
+        journal.append(ordered(1))
         with pytest.raises(StorageError):
-            read_events(tmp_path)
+            backup(tmp_path / "run", tmp_path / "copy.db")
+    (tmp_path / "restored").mkdir()
+    (tmp_path / "copy.db").replace(tmp_path / "restored" / JOURNAL_FILE)
+    assert read_events(tmp_path / "restored") == read_events(tmp_path / "run")[: len(started() + ordered(0))]
+    assert (tmp_path / "restored" / JOURNAL_FILE).stat().st_mode & 0o777 == 0o600
+
+
+def test_full_disk_takes_the_last_records_from_the_reserve(tmp_path: Path) -> None:
+    """SQLite itself says that the disk is full: nothing more is taken until the reserve is given back."""
+    with Journal.open(tmp_path, STAMP) as journal:
+        journal.append(started())
+        assert (tmp_path / RESERVE_FILE).stat().st_size >= 1 << 20
+        fill_up(journal)
+        for number in range(200):
+            try:
+                journal.append(ordered(number))
+            except StorageError:
+                break
+        assert not journal.is_usable
+        known = len(read_events(tmp_path))
+        assert journal.reopen_with_reserve()
+        journal.append([Draft(JournalEvent.RUN_FINISHED, AT, {"exit_code": 8})])
+        assert not (tmp_path / RESERVE_FILE).exists()
+    assert len(read_events(tmp_path)) == known + 1
+
+
+def test_failed_fsync_is_never_taken_for_a_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an input or output error the file counts as lost, whatever the next write would say."""
+
+    def fails(*_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with Journal.open(tmp_path, STAMP) as journal:
+        journal.append(started())
+        with monkeypatch.context() as broken:
+            broken.setattr(Journal, "_insert", fails)
+            with pytest.raises(StorageError):
+                journal.append(ordered(0))
+        assert not journal.reopen_with_reserve()
         with pytest.raises(StorageError):
-            Journal.open(tmp_path, STAMP)
-    else:
-        assert read_events(tmp_path) == []
+            journal.append(ordered(0))
 
 
 CRASHER = """
@@ -186,15 +243,6 @@ def test_journal_keeps_what_was_committed_when_the_process_is_killed(tmp_path: P
         assert len(journal.ledger.orders) == number + 1
         assert journal.ledger.totals.fills == number + 1
         journal.append(ordered(number + 1))
-
-
-def test_journal_sets_space_aside_for_its_last_records(tmp_path: Path) -> None:
-    """A reserve file exists while the journal does, and can be given back once."""
-    with Journal.open(tmp_path, STAMP) as journal:
-        assert (tmp_path / RESERVE_FILE).stat().st_size > 0
-        journal.free_reserve()
-        journal.free_reserve()
-    assert not (tmp_path / RESERVE_FILE).exists()
 
 
 def test_journal_refuses_a_folder_that_cannot_be_made(tmp_path: Path) -> None:

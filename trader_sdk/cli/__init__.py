@@ -32,6 +32,7 @@ GROUPS: Final[tuple[tuple[str, str, str], ...]] = (
     ("compat", "trader_sdk.cli.compat:app", "Check checkpoints against the compatibility matrix."),
     ("archive", "trader_sdk.cli.archive:app", "Look into a training archive, promote and revert."),
     ("models", "trader_sdk.cli.operate:app", "Disable and enable models of a run."),
+    ("journal", "trader_sdk.cli.journal:app", "Back up and check the journal of a run."),
     ("features", "trader_sdk.cli.features:app", "Check a feature provider."),
     ("data", "trader_sdk.cli.data:app", "Look at bars and convert them."),
     ("exchange", "trader_sdk.cli.exchange:app", "Serve the embedded paper exchange."),

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from trader_sdk.cli.output import Output
+from trader_sdk.live.signals import handle_signals, keep_kill_signal
 from trader_sdk.contract.errors import EXIT_SIGINT, SdkError, UsageError
 
 if TYPE_CHECKING:
@@ -60,6 +60,9 @@ def run(
     once: Annotated[int, typer.Option(min=0, max=1, help="1: end after the first bar.")] = 0,
     state_dir: Annotated[Path | None, typer.Option(help="Journals and run folders; the platform's if omitted.")] = None,
     confirm_live: Annotated[str | None, typer.Option(help="Last 4 of the real account's number.")] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=0, max=65_535, help="Serve Prometheus metrics on 127.0.0.1; 0 takes a free port.")
+    ] = None,
     json: Annotated[int, typer.Option(min=0, max=1, help="1: JSON lines.")] = 0,
     json_file: Annotated[Path | None, typer.Option(help="Also write the events here.")] = None,
 ) -> int:
@@ -68,6 +71,7 @@ def run(
     from trader_sdk.live.config import LiveConfig, state_dir_of
     from trader_sdk.live.state import new_run_id
 
+    keep_kill_signal()
     output = Output(json_lines=json == 1, json_file=json_file, run_id=new_run_id())
     screen = RunScreen(output)
     strict = paper == 0 if strict_version is None else strict_version == 1
@@ -95,7 +99,7 @@ def run(
             pins=pins,
             recalls=recalls,
         )
-        return _trade(config, screen)
+        return _trade(config, screen, metrics_port)
     finally:
         screen.close()
         output.close()
@@ -125,15 +129,16 @@ class _Told:
 
     mode: TradingMode
     screen: RunScreen
+    metrics_port: int | None
 
 
-def _trade(config: LiveConfig, screen: RunScreen) -> int:
+def _trade(config: LiveConfig, screen: RunScreen, metrics_port: int | None) -> int:
     from trader_sdk.broker.credentials import credentials_from_env
     from trader_sdk.live.config import resolve_mode
 
     has_keys = config.broker != "local" and credentials_from_env(os.environ) is not None
     mode = resolve_mode(config, has_keys=has_keys)
-    told = _Told(mode, screen)
+    told = _Told(mode, screen, metrics_port)
     screen.show("first_line", _first_line(config, mode))
     try:
         with _opened(config, told) as trader:
@@ -182,13 +187,17 @@ def _first_line(config: LiveConfig, mode: TradingMode) -> dict[str, Any]:
 def _opened(config: LiveConfig, told: _Told) -> Iterator[LiveTrader]:
     """Yield a trader on the venue that the mode names."""
     from trader_sdk.contract.documents import TradingMode
+    from trader_sdk.live.telemetry import metrics_served
 
     is_local = told.mode is TradingMode.PAPER_LOCAL
     with _opened_local(config, told.screen) if is_local else _opened_alpaca(config, told.mode) as trader:
         trader.observe(told.screen.show)
         told.screen.look = partial(_board, trader)
         told.screen.on_broken_pipe = partial(trader.request_stop, 0)
-        yield trader
+        with metrics_served(told.metrics_port, trader) as port:
+            if port is not None:
+                told.screen.show("metrics_served", {"port": port})
+            yield trader
 
 
 def _board(trader: LiveTrader) -> Board:
@@ -233,10 +242,7 @@ def _opened_alpaca(config: LiveConfig, mode: TradingMode) -> Iterator[LiveTrader
 
 
 async def _run(trader: LiveTrader) -> int:
-    loop = asyncio.get_running_loop()
-    for number, exit_code in ((signal.SIGINT, EXIT_SIGINT), (signal.SIGTERM, 0), (signal.SIGHUP, 0)):
-        with suppress(NotImplementedError):  # no signals in Windows' event loop
-            loop.add_signal_handler(number, trader.request_stop, exit_code)
+    handle_signals(trader)
     async with trader:
         summary = await trader.run()
     return summary.exit_code

@@ -242,6 +242,10 @@ def _limit_changed(fields: Fields) -> str:
     return f"  {fields['symbol']}: {fields['limit']}: {fields['cause']}"
 
 
+def _metrics_served(fields: Fields) -> str:
+    return f"metrics on http://127.0.0.1:{fields['port']}/metrics"
+
+
 def _feed_degraded(fields: Fields) -> str:
     advice = f"; {fields['advice']}" if fields["advice"] else ""
     return _wrapped(f"bars' stream refused ({fields['code']} {fields['message']}){advice}. Bars come over REST.")
@@ -264,7 +268,14 @@ def _frame_quarantined(fields: Fields) -> str:
 
 
 def _state(fields: Fields) -> str:
-    return f"  {fields['state']}: {fields['cause']}"
+    scope = f" {fields['symbol']}" if fields.get("symbol") else ""
+    return f"  {fields['state']}{scope}: {fields['cause']}"
+
+
+def _kill_switch(fields: Fields) -> str:
+    left = f", {len(fields['left'])} still open" if fields["left"] else ""
+    closing = f", {len(fields['orders'])} closing orders sent" if fields["orders"] else ""
+    return f"  KILL SWITCH by {fields['by']}: {len(fields['canceled'])} orders cancelled{left}{closing}"
 
 
 def _finished(fields: Fields) -> str | None:
@@ -292,6 +303,7 @@ _TEXTS: Final[Mapping[str, Callable[[Fields], str | None]]] = {
     "demo_archive": _demo_archive,
     "no_real_model": _no_real_model,
     "run_started": _run_started,
+    "metrics_served": _metrics_served,
     "reconcile_finished": _reconcile_finished,
     "ready": _ready,
     "bar_finished": _bar,
@@ -307,5 +319,6 @@ _TEXTS: Final[Mapping[str, Callable[[Fields], str | None]]] = {
     "stream_flapping": _stream_flapping,
     "frame_quarantined": _frame_quarantined,
     "state_changed": _state,
+    "kill_switch": _kill_switch,
     "run_finished": _finished,
 }

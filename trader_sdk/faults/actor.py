@@ -30,8 +30,10 @@ from trader_sdk.contract.errors import SdkError
 from trader_sdk.exchange.fault_plan import KillFault, KillPoint, Stage
 from trader_sdk.faults.scenario import Scenario
 from trader_sdk.faults.stage import Address, PlayedVenue
+from trader_sdk.faults.strikes import arm_strikes
 from trader_sdk.live.config import LiveConfig
 from trader_sdk.live.journal import Journal
+from trader_sdk.live.signals import handle_signals, keep_kill_signal
 from trader_sdk.live.trader import LiveTrader
 
 JOURNAL_FOLDER: Final = "journal"
@@ -63,7 +65,8 @@ class Part(BaseModel):
         folder: Holds the journal.
         archive: Holds the models.
         until: Venue time at which the trader is stopped.
-        kill: Where its process is killed, None for a run in this process.
+        kill: Where its process is killed, None where it is not.
+        start: Which start of the trader it is, for the scenario's strikes.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -74,6 +77,7 @@ class Part(BaseModel):
     archive: Path
     until: datetime
     kill: KillFault | None = None
+    start: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,8 @@ def run_here(part: Part, told: Told) -> Ended:
     trader.observe(told)
 
     async def run() -> int:
+        if scenario.strikes:
+            handle_signals(trader)
         async with trader:
             return (await trader.run(part.until)).exit_code
 
@@ -176,6 +182,8 @@ def arm(kill: KillFault) -> None:
 def _play(text: str, says: Connection) -> None:
     """Play a part and say what happens, line by line."""
     part = Part.model_validate_json(text)
+    keep_kill_signal()
+    arm_strikes(part.scenario.strikes, part.start)
     if part.kill is not None:
         arm(part.kill)
 

@@ -159,6 +159,7 @@ class Evidence:
         initial_cash: Of the account.
         crashes: Errors that no part of the trader foresaw.
         opened: Whether the last run got as far as a session; one that did not has written nothing.
+        last_words: How the last run ended where its journal could not be written any more.
     """
 
     records: Sequence[Mapping[str, Any]]
@@ -171,6 +172,7 @@ class Evidence:
     initial_cash: Decimal = Decimal(100_000)
     crashes: Sequence[str] = ()
     opened: bool = True
+    last_words: Mapping[str, Any] | None = None
 
     @cached_property
     def venue(self) -> VenueFacts:

@@ -147,6 +147,9 @@ def end_is_named(evidence: Evidence) -> str | None:
     if not evidence.opened:
         return None if evidence.exit_code else "no session was opened, and the exit code says that all was well"
     ledger = evidence.ledger
+    if evidence.last_words is not None:
+        written = evidence.last_words["exit_code"]
+        return None if written == evidence.exit_code else f"the last words say exit code {written}"
     if not evidence.entries or not ledger.is_finished:
         return "the journal does not say how the run ended"
     if ledger.exit_code != evidence.exit_code:

@@ -64,6 +64,20 @@ def _limits(evidence: Evidence) -> list[str]:
     return sorted({str(body["limit"]) for body in bodies})
 
 
+    """Return how many models decided."""
+    bodies = (entry.body for entry in evidence.entries if entry.event == "decision_made")
+    return len({body["model_sha256"] for body in bodies if body["logits"] is not None})
+
+
+    return sorted({str(body["role"]) for body in bodies})
+
+
+    """Return the symbols whose model gave no decision on a bar that was asked about."""
+    failed = ("MODEL_FAILED", "MODEL_QUARANTINED")
+    bodies = (entry.body for entry in evidence.entries if entry.event == "decision_made")
+    return ",".join(sorted({body["symbol"] for body in bodies if body["reason"] in failed})) or "none"
+
+
 def _drifts(evidence: Evidence) -> int:
     return sum(1 for entry in evidence.entries if entry.event == "drift_found")
 
@@ -78,14 +92,18 @@ def _splits(evidence: Evidence) -> int:
     return sum(1 for body in bodies if str(body["cause"]).startswith("split"))
 
 
+def _cause(evidence: Evidence) -> str:
+    return str(evidence.last_words["cause"]) if evidence.last_words else evidence.ledger.state_cause
+
+
 def _struck(evidence: Evidence) -> int:
     return len(evidence.struck.get("fired", ()))
 
 
 _FACTS: Final[Mapping[str, Callable[[Evidence], Fact]]] = {
     "exit": lambda e: -1 if e.exit_code is None else e.exit_code,
-    "state": lambda e: e.ledger.state.value,
-    "cause": lambda e: e.ledger.state_cause.partition(":")[0],
+    "state": lambda e: str(e.last_words["state"]) if e.last_words else e.ledger.state.value,
+    "cause": lambda e: _cause(e).partition(":")[0],
     "first": _first,
     "orders": _statuses,
     "n_orders": lambda e: len(e.ledger.orders),

@@ -25,6 +25,7 @@ from trader_sdk.contract.errors import ConfigError, UsageError
 from trader_sdk.contract.timeframe import Timeframe
 from trader_sdk.exchange.fault_plan import FaultPlan, parse_plan, read_document
 from trader_sdk.faults.market import FIRST_DAY, HISTORY_BARS, MarketSpec
+from trader_sdk.faults.strikes import Strike
 
 _FOLDER: Final = "scenarios"
 _DEFAULT_MOVES: Final = {"SIM": "..D..U..D"}
@@ -42,6 +43,7 @@ class Scenario(BaseModel):
             (:class:`~trader_sdk.faults.market.MarketSpec`).
         faults: The plan (:mod:`~trader_sdk.exchange.fault_plan`).
         config: Fields of the trader's configuration that differ.
+        strikes: What happens to process, disk and journal (:mod:`~trader_sdk.faults.strikes`).
         stops: Bars after which the trader is stopped and started again.
         jumps: (bar, seconds): after that bar the trader's wall clock is wrong by so many seconds more; bar 0 is the
             start.
@@ -67,6 +69,7 @@ class Scenario(BaseModel):
     early_closes: tuple[date, ...] = ()
     faults: tuple[dict[str, Any], ...] = ()
     config: dict[str, Any] = Field(default_factory=dict)
+    strikes: tuple[Strike, ...] = ()
     stops: tuple[int, ...] = ()
     jumps: tuple[tuple[int, float], ...] = ()
     naps: tuple[tuple[int, float], ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -12,9 +12,11 @@ from trader_sdk.exchange.fault_plan import KillFault
 from trader_sdk.faults.actor import JOURNAL_FOLDER, Ended, Part, Told, run_apart, run_here
 from trader_sdk.faults.evidence import Evidence
 from trader_sdk.faults.scenario import Scenario
-from trader_sdk.faults.stage import opened, read_log, struck_at
+from trader_sdk.faults.stage import Address, opened, read_log, struck_at
+from trader_sdk.faults.strikes import held_by_other, strike_files
 from trader_sdk.live.events import bar_time
 from trader_sdk.live.journal import read_events
+from trader_sdk.live.recovery import read_last_words
 
 _AFTER_LAST_BAR: Final = timedelta(seconds=30)
 
@@ -33,13 +35,36 @@ def play(scenario: Scenario, folder: Path, archive: Path, *, own_process: bool =
     told: list[tuple[str, Mapping[str, Any]]] = []
     n_told, ended = 0, Ended()
     with opened(folder / "exchange", scenario, own_process=own_process) as address:
-        for until in _ends(scenario):
+        root = folder / JOURNAL_FOLDER
+        for start, until in enumerate(ends_of(scenario)):
             n_told = len(told)
             part = Part(scenario=scenario, address=address, folder=folder, archive=archive, until=until)
             ended = _run(part, lambda name, fields: told.append((name, fields)))
             if ended.exit_code != 0:
                 break
-        struck = struck_at(address)
+        return evidence_of(scenario, folder, address, ended, told, n_before=n_told)
+
+
+def evidence_of(
+    scenario: Scenario,
+    folder: Path,
+    address: Address,
+    ended: Ended,
+    told: Sequence[tuple[str, Mapping[str, Any]]],
+    *,
+    n_before: int = 0,
+) -> Evidence:
+    """Return what a session left behind, while its exchange still runs.
+
+    Args:
+        scenario: What was played.
+        folder: Holds the exchange's folder and the journal; gets what the plan did.
+        address: Of the exchange.
+        ended: How the last run ended.
+        told: Everything that was told.
+        n_before: How much of it was told before the last run.
+    """
+    struck = struck_at(address)
     (folder / "struck.json").write_text(json.dumps(struck, indent=1), "utf-8")
     journals = list((folder / JOURNAL_FOLDER).glob("*/journal.db"))
     return Evidence(
@@ -51,11 +76,12 @@ def play(scenario: Scenario, folder: Path, archive: Path, *, own_process: bool =
         timeframe_seconds=scenario.timeframe.seconds,
         sessions=scenario.market.sessions(),
         crashes=[] if ended.crash is None else [ended.crash],
-        opened=any(name == "run_started" for name, _ in told[n_told:]),
+        opened=any(name == "run_started" for name, _ in told[n_before:]),
+        last_words=next(filter(None, map(read_last_words, (folder / JOURNAL_FOLDER).glob("*"))), None),
     )
 
 
-def _ends(scenario: Scenario) -> list[datetime]:
+def ends_of(scenario: Scenario) -> list[datetime]:
     """Return when the trader is stopped, each time but the last to be started again."""
     market = scenario.market
     starts = market.starts()[market.history :]
@@ -64,7 +90,7 @@ def _ends(scenario: Scenario) -> list[datetime]:
 
 def _run(part: Part, told: Told) -> Ended:
     kills = [fault for fault in part.scenario.plan.faults if isinstance(fault, KillFault)]
-    if not kills:
+    if not kills and not part.scenario.strikes:
         return run_here(part, told)
     for kill in kills:
         ended = run_apart(part.model_copy(update={"kill": kill}), told)

@@ -6,6 +6,7 @@ error that the session must not trade past, and the database counts as lost afte
 
 from __future__ import annotations
 
+import errno
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +22,7 @@ from trader_sdk.contract.documents import JournalEvent
 from trader_sdk.contract.errors import StorageError
 from trader_sdk.live.events import Draft, JournalEntry, parse_time
 from trader_sdk.live.ledger import Ledger, fold
+from trader_sdk.live.recovery import Repaired, repair
 from trader_sdk.live.tables import JOURNAL_SCHEMA, SCHEMA_SQL, event_statement, table_statements
 
 JOURNAL_FILE: Final = "journal.db"
@@ -48,6 +50,7 @@ class Journal:
 
     Attributes:
         ledger: The books, folded from every event so far.
+        repaired: What had to be done before it could be opened, None where nothing had to be.
     """
 
     def __init__(self, connection: sqlite3.Connection, path: Path, run_id: str, events: Sequence[JournalEntry]) -> None:
@@ -57,7 +60,9 @@ class Journal:
         self._seq = events[-1].seq if events else 0
         self._lock: FileLock | None = None
         self._failed = False
+        self._is_full = False
         self.path = path
+        self.repaired: Repaired | None = None
         self.ledger: Ledger = fold(events)
 
     @classmethod
@@ -70,11 +75,12 @@ class Journal:
             lock: The folder's lock if the caller already holds it (:func:`lock_folder`).
 
         Raises:
-            StorageError: LOCKED if another process holds it, JOURNAL if it belongs to another account or mode or its
-                chain is broken, STORAGE if the disk fails.
+            StorageError: LOCKED if another process holds it, JOURNAL if it belongs to another account or mode,
+                STORAGE if the disk fails.
         """
         held = lock or lock_folder(folder)
         try:
+            repaired = repair(folder)
             with _typed(folder):
                 connection = _connect(folder / JOURNAL_FILE)
                 _create_tables(connection, stamp)
@@ -85,7 +91,7 @@ class Journal:
         except StorageError:
             held.release()
             raise
-        journal._lock = held
+        journal._lock, journal.repaired = held, repaired
         return journal
 
     def append(self, drafts: Iterable[Draft]) -> tuple[JournalEntry, ...]:
@@ -105,7 +111,7 @@ class Journal:
                 for event in events:
                     self._insert(event)
         except (sqlite3.Error, OSError) as error:
-            self._failed = True
+            self._failed, self._is_full = True, _is_full(error)
             raise _lost(self.path) from error
         self._seq, self._tip = events[-1].seq, events[-1].sha256
         for event in events:
@@ -131,9 +137,23 @@ class Journal:
         """Return whether orders may still be recorded."""
         return not self._failed
 
-    def free_reserve(self) -> None:
-        """Give the disk back what was set aside for the last records."""
-        (self.path.parent / RESERVE_FILE).unlink(missing_ok=True)
+    def reopen_with_reserve(self) -> bool:
+        """After a full disk: give back what was set aside and open the file anew, for the last records of the run.
+
+        Returns:
+            Whether entries are taken again. Never after any other failure: what a failed write left is not known.
+        """
+        if not self._is_full:
+            return False
+        try:
+            (self.path.parent / RESERVE_FILE).unlink(missing_ok=True)
+            self._connection.close()
+            self._connection = _connect(self.path)
+            row = self._connection.execute("SELECT seq, sha256 FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+        except (sqlite3.Error, OSError):
+            return False
+        self._failed = row != (self._seq, self._tip)
+        return not self._failed
 
     def close(self) -> None:
         """Close the database and release the lock; safe to call twice."""
@@ -156,7 +176,7 @@ def lock_folder(folder: Path) -> FileLock:
         StorageError: LOCKED, or STORAGE if the folder cannot be made.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = FileLock(folder / LOCK_FILE)
         lock.acquire(timeout=_LOCK_SECONDS)
     except Timeout as error:
@@ -226,6 +246,12 @@ def _typed(folder: Path) -> Iterator[None]:
         raise StorageError(
             "STORAGE", "the journal cannot be read or written", where=str(folder), found=error
         ) from error
+
+
+def _is_full(error: sqlite3.Error | OSError) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
 
 
 def _lost(path: Path) -> StorageError:

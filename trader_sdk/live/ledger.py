@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from trader_sdk.contract.canonical import sha256_of
 from trader_sdk.contract.documents import JournalEvent
+from trader_sdk.contract.errors import EXIT_SIGINT
 from trader_sdk.live.events import (
     JournalEntry,
     bar_ns,
@@ -28,6 +29,8 @@ from trader_sdk.reconcile import Books
 from trader_sdk.risk import TradingState
 
 _ZERO = Decimal(0)
+_KEPT_STARTS: Final = 20
+"""Starts without a good end that are remembered."""
 
 
 @dataclass(slots=True)
@@ -82,6 +85,7 @@ class Ledger:
     seq: int = 0
     exit_code: int | None = None
     is_finished: bool = False
+    unclean_starts: list[datetime] = field(default_factory=list)
     holds: list[Hold] = field(default_factory=list)
     orders: dict[str, OrderRecord] = field(default_factory=dict)
     sleeves: dict[str, Sleeve] = field(default_factory=dict)
@@ -202,11 +206,14 @@ def _run_started(ledger: Ledger, event: JournalEntry) -> None:
     ledger.facts = {**ledger.facts, **body}
     ledger.started_at = ledger.started_at or event.at
     ledger.is_finished, ledger.exit_code = False, None
+    ledger.unclean_starts = [*ledger.unclean_starts, event.at][-_KEPT_STARTS:]
     ledger.tripped_at, ledger.halted_at = {}, {}
 
 
 def _run_finished(ledger: Ledger, event: JournalEntry) -> None:
     ledger.is_finished, ledger.exit_code = True, event.body["exit_code"]
+    if ledger.exit_code in (0, EXIT_SIGINT):
+        ledger.unclean_starts = []
 
 
 def _model_loaded(ledger: Ledger, event: JournalEntry) -> None:
@@ -275,7 +282,12 @@ def _fill_recorded(ledger: Ledger, event: JournalEntry) -> None:
 
 
 def _sleeve_changed(ledger: Ledger, event: JournalEntry) -> None:
-    ledger.sleeves[event.body["symbol"]] = sleeve_of(event.body["sleeve"])
+    body, symbol = event.body, event.body["symbol"]
+    ledger.sleeves[symbol] = sleeve_of(body["sleeve"])
+    if "split" in body:
+        # The last close is one of the old shares; a price of the new ones keeps the equity what it was.
+        ledger.prices[symbol] = ledger.prices.get(symbol, _ZERO) / Decimal(body["split"])
+        ledger.external[symbol] = Decimal(body["external_qty"])
 
 
 def _drift_found(ledger: Ledger, event: JournalEntry) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,7 +21,7 @@ from trader_sdk.live.booking import Sighting, booking
 from trader_sdk.live.clock import Tick
 from trader_sdk.live.config import LiveConfig
 from trader_sdk.live.dispatch import Dispatch
-from trader_sdk.live.events import Draft
+from trader_sdk.live.events import Draft, bar_time, rfc3339
 from trader_sdk.live.heartbeat import Heartbeat
 from trader_sdk.live.holds import Cause
 from trader_sdk.live.opening import Session
@@ -28,17 +29,16 @@ from trader_sdk.live.operations import Operations
 from trader_sdk.live.refusals import Refusals
 from trader_sdk.live.report import BarLine, Summary, bar_fields, moved, summarise
 from trader_sdk.live.rounds import RoundReport
+from trader_sdk.live.start_guard import note_strangers
 from trader_sdk.live.step import StepReport
 from trader_sdk.live.streams import Streams
+from trader_sdk.live.time_watch import TimeWatch
 from trader_sdk.live.views import earliest
 from trader_sdk.live.worker import BrokerWorker
 from trader_sdk.orders import OrderEvent, OrderIntent, OrderReport, OrderStatus
 
 Say = Callable[[str, Mapping[str, Any]], None]
 
-RECONCILE_EVERY_SECONDS: Final = 60.0
-"""How often books and venue are compared on the wall clock."""
-RECONCILE_EVERY: Final = timedelta(seconds=RECONCILE_EVERY_SECONDS)
 LOOK_WHILE_WORKING: Final = timedelta(seconds=5)
 """How often orders that work are asked for while the market is open."""
 LOOK_WHILE_QUEUED: Final = timedelta(minutes=30)
@@ -48,6 +48,8 @@ LOOK_FOR_BARS: Final = timedelta(seconds=30)
 MOST_TROUBLES: Final = 5
 """Failed reads in a row after which the run ends."""
 _WIND_DOWN_TICKS: Final = 6
+_MOST_REREAD: Final = 5
+"""Histories read anew at one bar close at most: each is a request, and the others wait for it."""
 
 
 class SessionLoop:
@@ -69,6 +71,8 @@ class SessionLoop:
         self._is_local = session.mode is TradingMode.PAPER_LOCAL
         self.stop = threading.Event()
         self.operations = Operations(session, self.reconcile)
+        self.hurry = threading.Event()
+        self._is_first = True
         self._troubles = 0
         self._reconciled_at = session.clock.monotonic()
         self._quiet_until: datetime | None = None
@@ -88,6 +92,9 @@ class SessionLoop:
         ledger = session.journal.ledger
         self._peak, self._told = ledger.equity, moved(ledger)
         self._heartbeat = Heartbeat(session.schedule, say, is_replay=self._is_local)
+        self._times = TimeWatch(session.states, say, timedelta(seconds=session.schedule.timeframe.seconds))
+        session.reconciler.reader.on_read = self._venue_read
+        session.feed.is_doubted = self._is_doubted
 
     def follow(self, streams: Streams) -> None:
         """Take the running streams, whose health decides whether positions may be opened."""
@@ -100,11 +107,27 @@ class SessionLoop:
         if symbol in self._session.lines:
             self._dispatch.note_halt(symbol, message, self._session.clock.now(), is_halted=is_halted)
 
+    def _venue_read(self, clock: port.ClockView, account: port.AccountView) -> None:
+        now, states = self._session.clock.now(), self._session.states
+        self._times.compare(clock, now)
+        if account.trading_blocked:
+            states.hold(Cause.ACCOUNT_BLOCKED, ", ".join(account.blocks) or account.status, now)
+        else:
+            states.lift(Cause.ACCOUNT_BLOCKED, now, why="the venue no longer blocks the account")
+
+    def _is_doubted(self, bar: Bar) -> bool:
+        why = self._session.lines[bar.symbol].doubt(bar)
+        if why is not None:
+            at = rfc3339(bar_time(bar.t))
+            self._say("bar_quarantined", {"symbol": bar.symbol, "bar": at, "close": bar.close, "why": why})
+        return why is not None
+
     async def _check_again(self, intent: OrderIntent, now: datetime) -> Reason | None:
         return await self._session.step.check_again(intent, self._session.journal.ledger, now)
 
     async def run(self, until: datetime | None) -> None:
         """Trade until the market is over, the bar limit is reached, ``until`` has come, or ``stop`` is set."""
+        self._times.jumped(self._session.clock.now(), self._session.clock.monotonic())
         if not self._is_done(until):
             await self._on_bars(self._session.clock.now())  # what closed while nobody was looking
         while not self._is_done(until):
@@ -139,7 +162,7 @@ class SessionLoop:
             return now + LOOK_FOR_BARS
         if works:
             return now + (LOOK_WHILE_WORKING if is_open else LOOK_WHILE_QUEUED)
-        return now + RECONCILE_EVERY if is_open else None
+        return now + timedelta(seconds=self._config.reconcile_seconds) if is_open else None
 
     def _lacks_bars(self, now: datetime) -> bool:
         """Return whether a bar that may still be acted on has not come."""
@@ -165,7 +188,7 @@ class SessionLoop:
             self._say("broker_trouble", {**error.to_dict(), "in_a_row": self._troubles})
             if self._troubles >= MOST_TROUBLES:
                 raise
-            self._reconciled_at = -RECONCILE_EVERY_SECONDS
+            self._reconciled_at = -math.inf
             return
         self._troubles = 0
 
@@ -176,6 +199,8 @@ class SessionLoop:
 
     async def _on_tick(self, tick: Tick) -> None:
         await self.operations.serve(tick.at)
+        if not self._is_local and self._times.jumped(tick.at, self._session.clock.monotonic()):
+            await self.reconcile()
         await self._dispatch.send(tick.at)
         if self._quiet_until is not None and tick.at < self._quiet_until:
             return
@@ -184,7 +209,7 @@ class SessionLoop:
             await self._session.desk.refresh(tick.at)
         if tick.bars_due or self._lacks_bars(tick.at):
             await self._on_bars(tick.at)
-        is_due = self._session.clock.monotonic() - self._reconciled_at >= RECONCILE_EVERY_SECONDS
+        is_due = self._session.clock.monotonic() - self._reconciled_at >= self._config.reconcile_seconds
         lost = self._streams is not None and self._streams.lost_something()
         if (is_due and not self._is_local) or lost:
             await self.reconcile()
@@ -195,9 +220,29 @@ class SessionLoop:
             await self._step({}, now)
         bars = await feed.closed(now)
         if bars:
+            await self._know_better(bars, now)
+            self._dispatch.note_bars(bars, now)
             await self._step(bars, now)
         if bars and feed.uses_stream and self._streams is not None:
             await self._streams.reopen_if_mute(streamed=feed.came_streamed)
+
+    async def _know_better(self, bars: Mapping[str, Sequence[Bar]], now: datetime) -> None:
+        """Read histories anew where a bar does not fit to the known one, or one was missing, and positions with them.
+
+        After a split the venue tells an adjusted past; a bar that was late is there now; a jump that lasted is true.
+        """
+        lines = self._session.lines
+        doubtful = [s for s, new in bars.items() if lines[s].may_be_whole or lines[s].doubt(new[0]) is not None]
+        for symbol in doubtful[:_MOST_REREAD]:
+            history = await self._session.feed.history(
+                symbol, lines[symbol].live.observations.provider.required_history + 1, now
+            )
+            before = sum(1 for t in history.t if t < bars[symbol][0].t)
+            if before:
+                lines.restart(symbol, history.slice(0, before))
+                self._say("window_rebuilt", {"symbol": symbol, "bars": before})
+        if doubtful and not self._is_local:
+            await self.reconcile()
 
     async def _step(self, bars: Mapping[str, Sequence[Bar]], now: datetime) -> StepReport:
         session, ledger = self._session, self._session.journal.ledger
@@ -245,16 +290,22 @@ class SessionLoop:
 
     async def reconcile(self) -> RoundReport:
         """Compare books and venue until a round changes nothing."""
-        report = await self._session.reconciler.run()
-        self._reconciled_at = self._session.clock.monotonic()
+        session = self._session
+        report = await session.reconciler.run()
+        self._reconciled_at = session.clock.monotonic()
+        note_strangers(report.imported, session.states, session.journal, session.clock.now(), is_first=self._is_first)
+        self._is_first = False
         return report
 
     async def end(self, exit_code: int) -> Summary:
         """Bury what was never sent, compare books and venue a last time, and write how the run ended."""
         session = self._session
         journal = str(session.journal.path)
-        if session.journal.is_usable:
+        if not session.journal.is_usable:
+            await self.operations.rescue(exit_code)
+        elif not self.hurry.is_set():
             exit_code = await self._settle(exit_code)
+        if session.journal.is_usable:
             summary = summarise(session.journal.ledger, journal, exit_code)
             session.desk.commit([Draft(JournalEvent.RUN_FINISHED, session.clock.now(), summary.fields())])
         return summarise(session.journal.ledger, journal, exit_code)

@@ -12,6 +12,7 @@ from trader_sdk.live.events import Draft
 from trader_sdk.live.holds import Cause, StateKeeper
 from trader_sdk.live.journal import Journal, Stamp, lock_folder
 from trader_sdk.live.operator import Asked, carry_out
+from trader_sdk.live.start_guard import add_checks
 from trader_sdk.live.state import LOCAL_FOLDER, read_ledger
 
 
@@ -39,8 +40,9 @@ def record(folder: Path, request: Request) -> Answer:
         with closing(Journal.open(folder, stamp, lock=lock)) as journal:
             committing = _Committing(journal)
             asked = Asked(request, Cause.OPERATOR, lambda _: None)
-            at = datetime.now(UTC)
-            answer, drafts = carry_out(asked, StateKeeper(committing, journal), journal.ledger, at)
+            at, states = datetime.now(UTC), StateKeeper(committing, journal)
+            add_checks(states, journal.ledger, at)
+            answer, drafts = carry_out(asked, states, journal.ledger, at)
             committing.commit(drafts)
     finally:
         lock.release()

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Final
 
 from trader_sdk.broker import port
 from trader_sdk.contract.bars import Bars
 from trader_sdk.contract.documents import JournalEvent, TradingMode
 from trader_sdk.contract.errors import BrokerError, ConfigError, HaltedError
+from trader_sdk.live.calendar_cache import covers, keep_calendar, kept_calendar
 from trader_sdk.live.clock import Clock
 from trader_sdk.live.config import LiveConfig, check_confirmation
 from trader_sdk.live.desk import Listener, OrderDesk
 from trader_sdk.live.events import Draft, bar_ns, parse_time, sleeve_body
 from trader_sdk.live.feed import Feed
-from trader_sdk.live.holds import TRADER, Cause, StateKeeper, lifting
+from trader_sdk.live.holds import StateKeeper
 from trader_sdk.live.journal import Journal, Stamp
 from trader_sdk.live.ledger import Ledger
 from trader_sdk.live.lines import SymbolLine
 from trader_sdk.live.lineup import Lineup
 from trader_sdk.live.models import Selection
+from trader_sdk.live.recovery import forget_last_words
 from trader_sdk.live.rounds import Reconciler, VenueReader
 from trader_sdk.live.schedule import Schedule
+from trader_sdk.live.start_guard import guard_drafts
 from trader_sdk.live.start_store import Start, save_start
 from trader_sdk.live.state import RunFolder, open_account_run
 from trader_sdk.live.step import BarStep
@@ -63,6 +67,7 @@ class Session:
     step: BarStep
     lines: Lineup
     book: Book
+    calendar_is_kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +109,16 @@ async def open_session(config: LiveConfig, selection: Selection, venue: Venue, l
     if account.trading_blocked:
         found = ", ".join(account.blocks) or account.status
         raise HaltedError("HALTED", "the venue has blocked this account", where=mode.value, found=found)
-    schedule = await _schedule(selection, venue)
+    schedule, is_kept = await _schedule(selection, venue, config.state_dir)
     clock = venue.clock(schedule)
     assets = await worker.call(lambda: broker.assets(sorted(selection.models)))
     lines = Lineup({symbol: _line(symbol, selection, assets, schedule) for symbol in sorted(selection.models)})
     folder = venue.folder or open_account_run(config.state_dir, mode, account.id)
     journal = Journal.open(folder.path, Stamp(account.id, mode.value, folder.run_id), lock=folder.lock)
     desk = OrderDesk(broker, journal, worker, listener)
-    desk.commit(_opening_drafts(journal.ledger, mode, account, selection, venue, clock))
+    guards = guard_drafts(journal, mode, clock.now())
+    desk.commit([*_opening_drafts(journal.ledger, mode, account, selection, venue, clock), *guards])
+    forget_last_words(folder.path)
     desk.commit(_arming_drafts(journal.ledger, lines, account.equity, clock))
     book = Book(account.id, mode.value, config.strategy, journal.ledger.epoch)
     reconciler = Reconciler(
@@ -144,17 +151,43 @@ async def open_session(config: LiveConfig, selection: Selection, venue: Venue, l
         step=BarStep(lines, desk, broker, worker, schedule, book, config),
         lines=lines,
         book=book,
+        calendar_is_kept=is_kept,
     )
 
 
 async def _schedule(selection: Selection, venue: Venue) -> Schedule:
     now = (await venue.worker.call(venue.broker.clock)).at
-    start, end = _span(now.date())
-    sessions = await venue.worker.call(lambda: venue.broker.calendar(start, end))
+    sessions, is_kept = await _sessions(venue, folder, now)
     calendars = {live.observations.schema.calendar for live in selection.models.values()}
     if len(calendars) > 1:
         raise ConfigError("CONFIG", "a run trades one calendar", where="models", found=", ".join(sorted(calendars)))
-    return Schedule.of(selection.timeframe, sessions, always_open=calendars == {_ALWAYS_OPEN})
+    return Schedule.of(selection.timeframe, sessions, always_open=calendars == {_ALWAYS_OPEN}), is_kept
+
+
+async def _sessions(venue: Venue, folder: Path, now: datetime) -> tuple[tuple[port.SessionView, ...], bool]:
+    """Return the venue's calendar, else the one that was kept when it could last be read, and which it is.
+
+    Raises:
+        BrokerError: Neither says when the market is open: then it is closed for us.
+    """
+    start, end = _span(now.date())
+    trouble: BrokerError | None = None
+    try:
+        sessions = await venue.worker.call(lambda: venue.broker.calendar(start, end))
+        if covers(sessions, now):
+            keep_calendar(folder, sessions)
+            return sessions, False
+    except BrokerError as error:
+        trouble = error
+    kept = kept_calendar(folder)
+    if covers(kept, now):
+        return kept, True
+    raise BrokerError(
+        "E803",
+        "the venue's calendar cannot be read, and none that was kept covers today",
+        where="GET /calendar",
+        remedy="Try again later; a market whose hours are not known counts as closed.",
+    ) from trouble
 
 
 def _span(today: date) -> tuple[date, date]:
@@ -196,9 +229,6 @@ def _opening_drafts(
         **venue.facts,
     }
     drafts = [Draft(JournalEvent.RUN_STARTED, at, started)]
-    # The account could be read, so what stopped the last run is cured.
-    cured = [hold for hold in ledger.holds if hold.cause is Cause.AUTH]
-    drafts += lifting(ledger.holds, cured, at, who=TRADER, why="the venue accepts our keys again")
     drafts += [Draft(JournalEvent.MODEL_LOADED, at, live.facts()) for _, live in sorted(selection.models.items())]
     for symbol, error in sorted(selection.errors.items()):
         body = {"symbol": symbol, "sha256": None, "code": error.code, "message": str(error)}

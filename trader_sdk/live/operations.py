@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
+from trader_sdk.live.control import Pressed
+from trader_sdk.live.holds import Cause
 from trader_sdk.live.kill_switch import KillSwitch
 from trader_sdk.live.opening import Session
 from trader_sdk.live.operator import FLATTEN_LEG, Inbox, carry_out, closing_intents, to_flatten
+from trader_sdk.live.recovery import write_last_words
+from trader_sdk.live.start_guard import add_checks
 from trader_sdk.risk import TradingState
 
 
@@ -31,6 +36,7 @@ class Operations:
     async def serve(self, now: datetime) -> None:
         """Carry out what was asked, and make orders durable that close what people want closed."""
         session = self._session
+        add_checks(session.states, session.journal.ledger, now)
         for asked in self.inbox.drain():
             answer, drafts = carry_out(asked, session.states, session.journal.ledger, now)
             session.desk.commit(drafts)
@@ -46,6 +52,16 @@ class Operations:
             is_closing = record.intent.leg == FLATTEN_LEG
             if ledger.state_of(record.intent.symbol) is TradingState.HALTED and not is_closing:
                 await session.desk.cancel(record, session.clock.now())
+
+    async def rescue(self, exit_code: int) -> None:
+        session, cause = self._session, "the journal could not be written"
+        if self.switch is not None:
+            # An acknowledgement may be what could not be written: the venue is asked, not the books.
+            await asyncio.to_thread(self.switch.work, Pressed("the trader itself", why=cause))
+        if session.journal.reopen_with_reserve():
+            session.states.hold(Cause.STORAGE, cause, session.clock.now())
+        else:
+            write_last_words(session.folder.path, cause=f"{Cause.STORAGE}: {cause}", exit_code=exit_code)
 
     async def _flatten(self, now: datetime) -> None:
         session = self._session

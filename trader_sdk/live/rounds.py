@@ -15,6 +15,7 @@ from trader_sdk.contract.errors import HaltedError
 from trader_sdk.live.booking import Sighting, booking
 from trader_sdk.live.desk import OrderDesk
 from trader_sdk.live.events import Draft, intent_body, plain, report_body, sleeve_body
+from trader_sdk.live.holds import Cause
 from trader_sdk.live.journal import Journal
 from trader_sdk.live.ledger import Ledger
 from trader_sdk.live.views import prices_of, venue_order
@@ -39,6 +40,8 @@ MAX_ROUNDS: Final = 12
 _STABLE_READS: Final = 5
 LOOK_BACK: Final = timedelta(days=7)
 """How far back orders are read when the books hold none that works."""
+LOOK_BACK_REBUILT: Final = timedelta(days=400)
+"""How far back where the books were lost and are made anew."""
 
 
 @dataclass(slots=True)
@@ -47,7 +50,7 @@ class RoundReport:
 
     rounds: int = 0
     merged: int = 0
-    imported: int = 0
+    imported: list[str] = field(default_factory=list)
     resent: int = 0
     abandoned: int = 0
     canceled: int = 0
@@ -57,7 +60,7 @@ class RoundReport:
     @property
     def is_clean(self) -> bool:
         """Return whether books and venue agreed at once."""
-        changed = self.merged + self.imported + self.resent + self.abandoned + self.canceled + len(self.drifts)
+        changed = self.merged + len(self.imported) + self.resent + self.abandoned + self.canceled + len(self.drifts)
         return changed == 0
 
     def fields(self) -> dict[str, Any]:
@@ -66,7 +69,7 @@ class RoundReport:
             "rounds": self.rounds,
             "clean": self.is_clean,
             "merged": self.merged,
-            "imported": self.imported,
+            "imported": len(self.imported),
             "resent": self.resent,
             "abandoned": self.abandoned,
             "canceled": self.canceled,
@@ -81,19 +84,26 @@ class VenueReader:
     Args:
         broker: The venue.
         worker: The thread for broker calls.
+
+    Attributes:
+        not_found: When each order was looked up in vain.
+        on_read: Told of the venue's clock and the account at each round.
     """
 
     def __init__(self, broker: port.BrokerPort, worker: BrokerWorker) -> None:
         self._broker, self._worker = broker, worker
         self.not_found: dict[str, tuple[datetime, ...]] = {}
+        self.on_read: Callable[[port.ClockView, port.AccountView], None] = lambda _clock, _account: None
 
     async def snapshot(self, since: datetime) -> VenueSnapshot:
         """Return positions and orders read until two reads of the positions agree."""
+        account = await self._worker.call(self._broker.account)
         before = await self._positions()
         for _ in range(_STABLE_READS):
             orders = await self._worker.call(lambda: self._broker.orders_since(since))
             still_open = await self._worker.call(self._broker.open_orders)
             clock = await self._worker.call(self._broker.clock)
+            self.on_read(clock, account)
             after = await self._positions()
             if _quantities(before) == _quantities(after):
                 listed = {view.broker_order_id: view for view in (*orders, *still_open)}
@@ -144,7 +154,7 @@ class Reconciler:
         grace: timedelta,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._reader, self._journal, self._desk = reader, journal, desk
+        self.reader, self._journal, self._desk = reader, journal, desk
         self._broker, self._worker = broker, worker
         self._strategy, self._grace, self._sleep = strategy, grace, sleep
         self._cancels_asked: set[str] = set()
@@ -160,7 +170,7 @@ class Reconciler:
         drifted: set[str] = set()
         while report.rounds < MAX_ROUNDS:
             report.rounds += 1
-            snapshot = await self._reader.snapshot(self._since())
+            snapshot = await self.reader.snapshot(self._since())
             books = replace(self._journal.ledger.books(self._strategy), unsent=self._desk.unsent)
             found = reconcile(snapshot, books, grace=self._grace)
             actions = [action for action in found if not self._is_settled(action, drifted, snapshot.at)]
@@ -184,7 +194,8 @@ class Reconciler:
         ledger = self._journal.ledger
         moments = [record.sent_at or record.intent.send_at for record in ledger.working]
         newest = ledger.last_at or datetime.now(UTC)
-        return min([*moments, newest]) - LOOK_BACK
+        is_rebuilt = any(hold.cause is Cause.JOURNAL_REBUILT for hold in ledger.holds)
+        return min([*moments, newest]) - (LOOK_BACK_REBUILT if is_rebuilt else LOOK_BACK)
 
     def _external(self, snapshot: VenueSnapshot) -> int:
         ours = self._journal.ledger.orders
@@ -196,7 +207,7 @@ class Reconciler:
 
     async def _apply(self, actions: Sequence[Action], snapshot: VenueSnapshot, report: RoundReport) -> None:
         look_ups = [action for action in actions if isinstance(action, LookUp)]
-        self._desk.commit(self._drafts(actions, snapshot, report))
+        self._desk.commit(drafts_of(actions, self._journal.ledger, snapshot.at, report))
         for action in actions:
             match action:
                 case CancelOrder(_, broker_order_id):
@@ -204,7 +215,7 @@ class Reconciler:
                     await self._cancel(broker_order_id)
                 case Resend(client_order_id):
                     report.resent += 1
-                    self._reader.not_found.pop(client_order_id, None)
+                    self.reader.not_found.pop(client_order_id, None)
                     await self._desk.resend(client_order_id, snapshot.at)
                 case _:
                     pass
@@ -216,36 +227,37 @@ class Reconciler:
         await self._worker.call(lambda: self._broker.cancel(broker_order_id))
 
     async def _look_up(self, look_ups: Sequence[LookUp], at: datetime, report: RoundReport) -> None:
-        waits = any(action.client_order_id in self._reader.not_found for action in look_ups)
+        waits = any(action.client_order_id in self.reader.not_found for action in look_ups)
         if waits:
             await self._sleep(self._grace.total_seconds())
         for action in look_ups:
-            view = await self._reader.look_up(action.client_order_id)
+            view = await self.reader.look_up(action.client_order_id)
             if view is not None:
                 report.merged += 1
                 seen = Sighting(action.client_order_id, venue_order(view).report, at)
                 self._desk.commit(booking(self._journal.ledger, [seen]))
 
-    def _drafts(self, actions: Sequence[Action], snapshot: VenueSnapshot, report: RoundReport) -> list[Draft]:
-        drafts: list[Draft] = []
-        ledger = self._journal.ledger
-        sightings: list[Sighting] = []
-        for action in actions:
-            match action:
-                case MergeOrder(client_order_id, seen):
-                    report.merged += 1
-                    sightings.append(Sighting(client_order_id, seen, snapshot.at))
-                case Abandon(client_order_id):
-                    report.abandoned += 1
-                    sightings.append(Sighting(client_order_id, abandoned(), snapshot.at))
-                case ImportOrder():
-                    report.imported += 1
-                    drafts += _import_drafts(action, snapshot.at)
-                case SplitSleeve() | MoveSleeve() | ClearDrift():
-                    drafts += _position_drafts(action, ledger, snapshot.at, report)
-                case _:
-                    pass
-        return booking(ledger, sightings) + drafts
+
+def drafts_of(actions: Sequence[Action], ledger: Ledger, at: datetime, report: RoundReport) -> list[Draft]:
+    """Return what actions write into the books, and count them; what they ask of the venue is not done here."""
+    drafts: list[Draft] = []
+    sightings: list[Sighting] = []
+    for action in actions:
+        match action:
+            case MergeOrder(client_order_id, seen):
+                report.merged += 1
+                sightings.append(Sighting(client_order_id, seen, at))
+            case Abandon(client_order_id):
+                report.abandoned += 1
+                sightings.append(Sighting(client_order_id, abandoned(), at))
+            case ImportOrder():
+                report.imported.append(action.intent.client_order_id)
+                drafts += _import_drafts(action, at)
+            case SplitSleeve() | MoveSleeve() | ClearDrift():
+                drafts += _position_drafts(action, ledger, at, report)
+            case _:
+                pass
+    return booking(ledger, sightings) + drafts
 
 
 def _import_drafts(action: ImportOrder, at: datetime) -> list[Draft]:
@@ -260,9 +272,15 @@ def _position_drafts(
     action: SplitSleeve | MoveSleeve | ClearDrift, ledger: Ledger, at: datetime, report: RoundReport
 ) -> list[Draft]:
     match action:
-        case SplitSleeve(symbol, ratio):
+        case SplitSleeve(symbol, ratio, external_qty):
             sleeve = ledger.sleeves[symbol].split(ratio)
-            body = {"symbol": symbol, "cause": f"split {plain(ratio)}:1", "sleeve": sleeve_body(sleeve)}
+            body = {
+                "symbol": symbol,
+                "cause": f"split {plain(ratio)}:1",
+                "sleeve": sleeve_body(sleeve),
+                "split": plain(ratio),
+                "external_qty": plain(external_qty),
+            }
             report.drifts.append(f"{symbol} split {plain(ratio)}:1")
             return [Draft(JournalEvent.SLEEVE_CHANGED, at, body)]
         case MoveSleeve():

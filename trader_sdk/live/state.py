@@ -14,6 +14,7 @@ from trader_sdk.contract.documents import JournalEvent, TradingMode
 from trader_sdk.contract.errors import StorageError, UsageError
 from trader_sdk.live.journal import JOURNAL_FILE, is_locked, last_event, lock_folder, read_events
 from trader_sdk.live.ledger import Ledger, fold
+from trader_sdk.live.recovery import repair
 
 LOCAL_FOLDER: Final = "paper-local"
 ARCHIVE_FOLDER: Final = "archive"
@@ -59,7 +60,7 @@ def open_local_run(state_dir: Path, fingerprint: str) -> RunFolder:
     lock = lock_folder(root)
     try:
         for path in reversed(local_runs(state_dir)):
-            if is_unfinished(path) and read_ledger(path).facts.get("fingerprint") == fingerprint:
+            if _may_be_continued(path) and read_ledger(path).facts.get("fingerprint") == fingerprint:
                 return RunFolder(path, path.name, True, lock)
         run_id = new_run_id()
         (root / run_id).mkdir(parents=True)
@@ -67,6 +68,18 @@ def open_local_run(state_dir: Path, fingerprint: str) -> RunFolder:
         lock.release()
         raise
     return RunFolder(root / run_id, run_id, False, lock)
+
+
+def _may_be_continued(path: Path) -> bool:
+    """Return whether a run is unfinished; the torn end of its journal is cut off, a damaged one is not continued."""
+    try:
+        if not is_unfinished(path):
+            return False
+        read_ledger(path)
+    except StorageError:
+        repaired = repair(path)
+        return repaired is not None and not repaired.is_rebuilt and is_unfinished(path)
+    return True
 
 
 def open_account_run(state_dir: Path, mode: TradingMode, account_id: str) -> RunFolder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from datetime import datetime
@@ -93,7 +94,7 @@ class LiveTrader:
         self._resources = ExitStack()
         self._session: Session | None = None
         self._loop: SessionLoop | None = None
-        self._watchdog: Watchdog | None = None
+        self._presses: deque[Pressed] = deque()
         self._stop_code: int | None = None
         self._summary: Summary | None = None
         self.pre_trade: PreTrade | None = None
@@ -112,15 +113,19 @@ class LiveTrader:
 
     def kill(self, pressed: Pressed) -> None:
         """Press the kill switch: own orders are cancelled from another thread; callable from any thread."""
-        assert self._watchdog is not None, "use `async with LiveTrader(...)`"
-        self._watchdog.press(pressed)
+        self._presses.append(pressed)
 
     def _hand_over(self, request: Request, cause: Cause, reply: Reply = lambda _: None) -> None:
         self.loop.operations.inbox.put(request, cause, reply)
         self.session.clock.wake()
 
     def request_stop(self, exit_code: int = 0) -> None:
-        """End the run in good order at the next chance; callable from any thread, at any time."""
+        """End the run in good order at the next chance; callable from any thread, at any time.
+
+        Asked a second time it does not wait for the last comparison with the venue; the journal is still closed well.
+        """
+        if self._loop is not None and self._stop_code is not None:
+            self._loop.hurry.set()
         self._stop_code = exit_code
         if self._loop is not None:
             self._loop.stop.set()
@@ -224,17 +229,19 @@ class LiveTrader:
         switch = KillSwitch(self._broker.twin, session.book, held, folder, say_from_thread)
         loop.operations.switch = switch
         suffix = session.account.number[-4:]
-        self._watchdog = Watchdog(folder, self._config.state_dir, switch, self._hand_over, suffix)
+        watchdog = Watchdog(folder, self._config.state_dir, switch, self._hand_over, suffix, self._presses)
         pressed = pressed_by_file(kill_files(folder, self._config.state_dir), lambda word: word == suffix)
         if pressed is not None:
             session.states.hold(Cause.KILL_SWITCH, f"by {pressed.by}", session.clock.now(), flatten=pressed.flatten)
-        self._watchdog.start()
-        self._resources.callback(self._watchdog.close)
+        watchdog.start()
+        self._resources.callback(watchdog.close)
 
     async def _get_ready(self, began: float) -> None:
         session = self.session
         session.step.pre_trade = self.pre_trade
         self._say("run_started", self._banner(session))
+        if session.calendar_is_kept:
+            self._say("calendar_kept", {"why": "the venue's calendar cannot be read; the last one is used"})
         await self.loop.reconcile()
         await self.loop.operations.cancel_held()
         required = max(line.live.observations.provider.required_history for line in session.lines.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
@@ -41,23 +42,28 @@ class Watchdog:
         switch: Acts without the loop.
         hand_over: Gives the loop what is its to do.
         account_suffix: Last 4 characters of the account's number; closes positions by file only with them.
+        presses: Presses of the kill switch, put there by any thread.
     """
 
-    def __init__(self, state: Path, root: Path, switch: KillSwitch, hand_over: HandOver, account_suffix: str) -> None:
+    def __init__(
+        self,
+        state: Path,
+        root: Path,
+        switch: KillSwitch,
+        hand_over: HandOver,
+        account_suffix: str,
+        presses: deque[Pressed],
+    ) -> None:
         self._control, self._files = ControlFolder(state), kill_files(state, root)
         self._switch, self._hand_over, self._suffix = switch, hand_over, account_suffix
         self._stop = threading.Event()
-        self._pressed: list[Pressed] = []
+        self._presses = presses
         self._file_seen = False
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
 
     def start(self) -> None:
         """Start looking."""
         self._thread.start()
-
-    def press(self, pressed: Pressed) -> None:
-        """Press the kill switch; callable from any thread."""
-        self._pressed.append(pressed)
 
     def close(self) -> None:
         """Stop looking; a kill that is under way is waited for."""
@@ -74,10 +80,10 @@ class Watchdog:
         """Look once, and act on what is there."""
         found = pressed_by_file(self._files, lambda word: word == self._suffix)
         if found is not None and not self._file_seen:
-            self._pressed.append(found)
+            self._presses.append(found)
         self._file_seen = found is not None
-        while self._pressed:
-            self._kill(self._pressed.pop(0))
+        while self._presses:
+            self._kill(self._presses.popleft())
         for request in self._control.take():
             self._serve(request)
 
