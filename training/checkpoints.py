@@ -27,13 +27,21 @@ class CheckpointKeeper:
         folder: The run's folder.
         stamp: Keyword arguments of :func:`~trader_sdk.checkpoint.save` that are the same for the whole run.
         config: The run's configuration, plain data.
+        letter: Before the number in a file's name: ``u`` for PPO updates, ``e`` for epochs.
+        regime: For the message of a violation.
         paths: Checkpoint of each update that is still on disk.
     """
 
     folder: Path
     stamp: Mapping[str, Any]
     config: Mapping[str, Any]
+    letter: str = "u"
+    regime: str = "ppo"
     paths: dict[int, Path] = field(default_factory=dict)
+
+    def path(self, update: int) -> Path:
+        """Return where the checkpoint of an update, or an epoch, lies."""
+        return self.folder / "ckpt" / f"{self.letter}{update}.pt"
 
     def write(
         self,
@@ -56,7 +64,7 @@ class CheckpointKeeper:
             InvariantViolated: 003 if what is on disk differs from what was saved.
             StorageError: Nothing could be written; the run must stop.
         """
-        path = self.folder / "ckpt" / f"u{update}.pt"
+        path = self.path(update)
         digest = optimizer_digest(optimizer.state_dict())
         saved = save(
             path,
@@ -70,7 +78,7 @@ class CheckpointKeeper:
         on_disk = optimizer_digest(torch.load(path, map_location="cpu", weights_only=True)["optimizer_state_dict"])
         if on_disk != digest:
             raise violation(
-                "003", "the optimizer on disk is not the one saved", epoch=update, value=1, limit=0, regime="ppo"
+                "003", "the optimizer on disk is not the one saved", epoch=update, value=1, limit=0, regime=self.regime
             )
         facts = {"update": update, "sha256": saved.sha256, "optimizer_digest": digest, "env_step": env_step, **record}
         _write_json(path.with_suffix(".json"), facts)

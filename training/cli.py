@@ -6,18 +6,18 @@ import json as json_module
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
 import typer
 
-from trader_sdk.contract.errors import EXIT_SIGINT, EXIT_USAGE, SdkError, UsageError
+from trader_sdk.contract.errors import EXIT_SIGINT, EXIT_USAGE, SdkError
+from training.arguments import Data, Json, Symbol, TimeframeName, bars_of, integers, run_folder
+from training.cli_pretrain import pretrain
 from training.zoo.cli import zoo
 
 if TYPE_CHECKING:
-    from trader_sdk.contract.bars import Bars
     from training.run import TrainResult
 
 app = typer.Typer(
@@ -26,18 +26,12 @@ app = typer.Typer(
     add_completion=False,
 )
 
+app.command("pretrain")(pretrain)
 app.add_typer(zoo, name="zoo")
 
-Data = Annotated[
-    str,
-    typer.Option(help="FILE.csv|.csv.gz|.parquet, vendored, planted[:seed=7,edge=1], noise[:seed=7], anchored."),
-]
-Symbol = Annotated[str, typer.Option(help="As the venue writes it in orders; SIM for planted and noise.")]
-TimeframeName = Annotated[str, typer.Option(help="1Min, 5Min, 15Min, 30Min, 1Hour, 4Hour or 1Day.")]
 Archive = Annotated[
     str, typer.Option(help="Archive to register the run in: a folder, a name in trader.toml, or a URL.")
 ]
-Json = Annotated[int, typer.Option("--json", min=0, max=1, help="1: the result as one JSON line on standard output.")]
 
 
 @app.command()
@@ -74,16 +68,16 @@ def run(
         device=device,
         total_steps=total_steps,
         learning_rate=learning_rate,
-        hidden_dims=_integers(hidden, "--hidden"),
-        blocks=_integers(blocks, "--blocks"),
+        hidden_dims=integers(hidden, "--hidden"),
+        blocks=integers(blocks, "--blocks"),
         cost_model=cost_model,
         model_version=model_version,
     )
-    bars = _bars(data, symbol, timeframe, until)
+    bars = bars_of(data, symbol, timeframe, until)
     result = train(
         bars,
         config,
-        out=out or _run_folder(bars),
+        out=out or run_folder(bars),
         source=data,
         archive=archive,
         gating=None if gate is None else load_gate_policy(gate),
@@ -129,16 +123,21 @@ def sample_checkpoint(
     """Save an untrained policy through the real environment and save path, in seconds."""
     from training.sample import write_sample
 
-    saved = write_sample(out, model_version=model_version, hidden_dims=_integers(hidden, "--hidden"), seed=seed)
+    saved = write_sample(out, model_version=model_version, hidden_dims=integers(hidden, "--hidden"), seed=seed)
     typer.echo(f"{saved.path} {saved.sha256}: untrained, simulated data, for pipelines only")
 
 
 @app.command("verify-run")
-def verify_run(folder: Annotated[Path, typer.Argument(help="The folder of a run.")]) -> None:
+def verify_run(
+    folder: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    against: Annotated[
+        Path | None, typer.Option(help="A run of the same settings: the same seed must take the same first steps.")
+    ] = None,
+) -> None:
     """Check the invariants of a finished run from what it wrote; a violation exits 7."""
     from training.verify import verify
 
-    report = verify(folder)
+    report = verify(folder, against)
     for line in report.lines():
         typer.echo(line)
 
@@ -180,36 +179,6 @@ def _show_usage(error: Any) -> int:
     else:
         sys.stderr.write(f"training: {error.format_message()} (see python -m training --help)\n")
     return EXIT_USAGE
-
-
-def _bars(data: str, symbol: str, timeframe: str, until: str | None) -> Bars:
-    from trader_sdk.data import load_bars
-
-    bars = load_bars(data, symbol, timeframe)
-    if until is None:
-        return bars
-    try:
-        at = datetime.fromisoformat(until)
-    except ValueError as error:
-        raise UsageError("USAGE", "not a date", where="--until", expected="2011-12-31", found=until) from error
-    end_ns = int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()) * 10**9
-    return bars.slice(0, int(bars.t.searchsorted(end_ns)))
-
-
-def _integers(text: str | None, where: str) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise UsageError("USAGE", "not a list of whole numbers", where=where, expected="128,64", found=text) from error
-
-
-def _run_folder(bars: Bars) -> Path:
-    from trader_sdk.archive.layout import model_key
-
-    stamp = datetime.now(UTC).strftime("%Y%m%d_%H%M%S")
-    return Path("runs") / model_key(bars.symbol, bars.timeframe) / stamp
 
 
 def _say(result: TrainResult, *, as_json: bool) -> None:

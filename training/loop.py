@@ -143,7 +143,7 @@ class Trainer:
         rollout = collect(self.network, self.envs, self.windows, self.config.num_steps, self.rng)
         batch = make_batch(rollout, self.config, self.device)
         stats = self._optimize(update, batch)
-        self.env_step += self.config.batch_size
+        self._count_passes()
         facts = {
             **{name: float(np.mean([getattr(each, name) for each in stats])) for name in StepStats._fields},
             "explained_variance": explained_variance(rollout, batch),
@@ -154,6 +154,16 @@ class Trainer:
         self.guard.check(update, approx_kl=facts["approx_kl"], value_loss=facts["value_loss"])
         self.log.write("update", update=update, env_step=self.env_step, ent_coef=self.ent_coef, **facts)
         return facts
+
+    def _count_passes(self) -> None:
+        """Count the steps of a rollout, and say it when the bars of TRAIN have been seen as often as there are some."""
+        before = passes_over(self.env_step, self.envs)
+        self.env_step += self.config.batch_size
+        after = passes_over(self.env_step, self.envs)
+        if after > before:
+            self.log.write("data_cycled", update=self.update, env_step=self.env_step, passes=after)
+            if not before:
+                self.reporter.noticed(f"update {self.update}: all {len(self.envs.block)} bars of TRAIN seen, once more")
 
     def _optimize(self, update: int, batch: Batch) -> list[StepStats]:
         done: list[StepStats] = []
@@ -222,6 +232,11 @@ class Trainer:
         evidence = {name: broken.evidence[name] for name in ("value", "limit")}
         self.log.write("recovery", update=update, inv=inv, back_to=self.good.update, **evidence)
         self.reporter.noticed(f"recovered from {inv} at update {update}: back to update {self.good.update}")
+
+
+def passes_over(env_step: int, envs: TradingEnvs) -> int:
+    """Return how often as many bars as the block has were stood on after ``env_step`` steps."""
+    return env_step // envs.envs_per_bar // len(envs.block)
 
 
 def explained_variance(rollout: Rollout, batch: Batch) -> float:

@@ -18,12 +18,13 @@ from trader_sdk.archive.manager import ArchivedRun, TrainingArchiveManager
 from trader_sdk.archive.policy import ModelGatingConfig
 from trader_sdk.contract.bars import Bars
 from trader_sdk.contract.documents import Label, Summary
-from trader_sdk.contract.errors import ConfigError, DataError, SdkError, StorageError, UsageError
+from trader_sdk.contract.errors import ConfigError, DataError, SdkError, UsageError
 from trader_sdk.data import load_bars
 from training.config import TrainConfig
 from training.invariants import Outcome
 from training.loop import Trainer, pick_device
 from training.resume import StateKeeper, restore
+from training.run_files import claim, write
 from training.run_log import CONFIG_FILE, MetricsLog, Reporter, Silent
 from training.setup import PreparedRun, open_gate, prepare, trainer_of
 from training.summary import build_summary
@@ -86,9 +87,9 @@ def train(
     """
     _check_before(config, label, archive)
     run = prepare(bars, config, source=source, label=label, started_at=datetime.now(UTC))
-    _claim(out)
-    plain = run.facts.as_plain()
-    _write(out / CONFIG_FILE, json.dumps({"config": config.model_dump(mode="json"), **plain}, indent=2))
+    claim(out)
+    document = {"config": config.model_dump(mode="json"), **run.facts.as_plain(), "blocks": run.sizes}
+    write(out / CONFIG_FILE, json.dumps(document, indent=2))
     return _to_the_verdict(run, config, out, archive, gating, n_trials, reporter or Silent())
 
 
@@ -175,7 +176,7 @@ def _to_the_verdict(
             log.write("gate_opened", n_trials=n_trials, **gate.as_plain())
             log.write("run_finished", outcome=Outcome.BUDGET_SPENT.value, env_step=trainer.env_step)
     summary = build_summary(run.facts, config, trainer.validations, trainer.keeper.paths, gate, folder=out)
-    _write(out / SUMMARY_FILE, summary.model_dump_json(by_alias=True, indent=2))
+    write(out / SUMMARY_FILE, summary.model_dump_json(by_alias=True, indent=2))
     archived = None
     if archive is not None:
         archived = TrainingArchiveManager(archive, gating).archive_training_run(out / SUMMARY_FILE)
@@ -206,19 +207,3 @@ def _train_to_the_end(trainer: Trainer, log: MetricsLog) -> None:
     except SdkError as error:
         log.write("run_finished", outcome=Outcome.ABORTED.value, env_step=trainer.env_step, error=error.to_dict())
         raise
-
-
-def _claim(out: Path) -> None:
-    if out.exists() and any(out.iterdir()):
-        raise UsageError("USAGE", "the run's folder is not empty", where=str(out), remedy="Choose another --out.")
-    try:
-        (out / "ckpt").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError("STORAGE", "cannot create the run's folder", where=str(out), found=error) from error
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text + "\n", "utf-8")
-    except OSError as error:
-        raise StorageError("STORAGE", "cannot write", where=str(path), found=error) from error

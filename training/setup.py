@@ -19,6 +19,7 @@ from trader_sdk.features import Ohlcv53Provider, build_schema
 from training.checkpoints import CheckpointKeeper
 from training.config import TrainConfig
 from training.env import TradingEnvs
+from training.invariants import violation
 from training.loop import KeepsState, Trainer
 from training.market import Market, blocks_of
 from training.run_log import MetricsLog, Reporter
@@ -55,7 +56,10 @@ def prepare(bars: Bars, config: TrainConfig, *, source: str, label: str, started
 
     Raises:
         DataError: Too few bars.
+        InvariantViolated: 010, nobody says where the bars came from.
     """
+    if not source:
+        raise violation("010", "the source of the bars is not named", epoch=0, value=0, limit=0, regime="any")
     spec = MODEL_SPECS[config.model_version]
     schema = build_schema(
         spec.version, bars.timeframe, calendar=bars.calendar, feed=bars.feed, adjustment=bars.adjustment

@@ -23,6 +23,7 @@ from trader_sdk.data.calendar import get_calendar
 from trader_sdk.features import FeatureSchema
 from training.config import TrainConfig
 from training.invariants import Outcome
+from training.modes import PretrainConfig
 from training.regimes import FromScratch
 from training.validation import Validation
 
@@ -110,7 +111,7 @@ def gated(metrics: HouseMetrics) -> dict[str, float]:
     return {name: getattr(metrics, name) for name in (*GATED_METRICS, "t", "n_trades", "net_return")}
 
 
-def checkpoint_stamp(facts: RunFacts, config: TrainConfig) -> dict[str, Any]:
+def checkpoint_stamp(facts: RunFacts, config: TrainConfig | PretrainConfig) -> dict[str, Any]:
     """Return the arguments of ``save`` that say where a checkpoint comes from."""
     data = facts.provenance
     return {
