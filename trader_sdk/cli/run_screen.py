@@ -246,6 +246,10 @@ def _metrics_served(fields: Fields) -> str:
     return f"metrics on http://127.0.0.1:{fields['port']}/metrics"
 
 
+def _metrics_served(fields: Fields) -> str:
+    return f"metrics on http://127.0.0.1:{fields['port']}/metrics"
+
+
 def _feed_degraded(fields: Fields) -> str:
     advice = f"; {fields['advice']}" if fields["advice"] else ""
     return _wrapped(f"bars' stream refused ({fields['code']} {fields['message']}){advice}. Bars come over REST.")
@@ -303,6 +307,7 @@ _TEXTS: Final[Mapping[str, Callable[[Fields], str | None]]] = {
     "demo_archive": _demo_archive,
     "no_real_model": _no_real_model,
     "run_started": _run_started,
+    "metrics_served": _metrics_served,
     "metrics_served": _metrics_served,
     "reconcile_finished": _reconcile_finished,
     "ready": _ready,
