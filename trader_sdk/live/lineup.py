@@ -72,6 +72,17 @@ class Lineup(Mapping[str, SymbolLine]):
             line.follow_all(history)
             self._streams.replace(symbol, self._window(symbol))
 
+    def restart(self, symbol: str, history: Bars) -> None:
+        """Fill a symbol's window anew: its past is another than was known."""
+        line = self._lines[symbol]
+        line.live.observations.restart(history)
+        line.forget()
+        line.follow_all(history)
+        if symbol in self.together:
+            self._streams.replace(symbol, self._window(symbol))
+        else:
+            line.hold()
+
     def prepare(self, symbols: Iterable[str]) -> Iterator[None]:
         """Do ahead what the next decisions do not need their bars for; yields between steps, so that others may run."""
         for symbol in symbols:
@@ -92,6 +103,7 @@ class Lineup(Mapping[str, SymbolLine]):
             symbol: decided[symbol] if symbol in decided else self._lines[symbol].take(new, sleeves[symbol], now)
             for symbol, new in bars.items()
         }
+
 
     def revise(self, bar: Bar) -> bool:
         """Take the correction of a bar that was taken; return whether it could be."""
