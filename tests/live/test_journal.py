@@ -145,9 +145,18 @@ def test_edit_of_any_field_of_an_event_is_found(tmp_path: Path, column: str) -> 
     assert caught.value.code == "JOURNAL"
     assert examine(tmp_path).is_torn
     with Journal.open(tmp_path, STAMP) as journal:
-        journal.append(started() + ordered(0))
-    with sqlite3.connect(tmp_path / JOURNAL_FILE) as connection:
-        connection.execute("DELETE FROM events WHERE seq = 2")
+        assert journal.repaired is not None
+        assert (journal.repaired.cut, journal.repaired.is_rebuilt) == (1, False)
+        assert len(read_events(tmp_path)) == len(started() + ordered(0)) - 1
+        assert (journal.repaired.kept / JOURNAL_FILE).is_file()
+        journal.append([Draft(JournalEvent.RUN_FINISHED, AT, {"exit_code": 0})])
+    assert examine(tmp_path).is_whole
+
+
+@pytest.mark.parametrize("sql", ["DELETE FROM events WHERE seq = 2", "UPDATE events SET body = '{}' WHERE seq = 1"])
+def test_journal_begins_anew_when_its_middle_is_damaged(tmp_path: Path, sql: str) -> None:
+    """What follows a broken link may be as wrong: all of it is put aside, none of it is thrown away."""
+    _damaged(tmp_path, sql)
     with pytest.raises(StorageError):
         read_events(tmp_path)
     with Journal.open(tmp_path, STAMP) as journal:
@@ -157,9 +166,9 @@ def test_edit_of_any_field_of_an_event_is_found(tmp_path: Path, column: str) -> 
         assert (journal.repaired.kept / JOURNAL_FILE).is_file()
 
 
-@pytest.mark.parametrize("damage", [b"not a database at all, " * 50, b""], ids=["garbage", "empty"])
-def test_journal_says_so_when_its_file_is_damaged(tmp_path: Path, damage: bytes) -> None:
-    """Bytes that are no database are a typed error; an empty file is a journal that was never begun."""
+@pytest.mark.parametrize(("damage", "is_rebuilt"), [(b"not a database at all, " * 50, True), (b"", False)])
+def test_file_that_is_no_journal_is_put_aside(tmp_path: Path, damage: bytes, is_rebuilt: bool) -> None:
+    """Bytes that SQLite cannot read are kept beside a new journal; an empty file is a journal that has not begun."""
     (tmp_path / JOURNAL_FILE).write_bytes(damage)
     with Journal.open(tmp_path, STAMP) as journal:
         assert (journal.repaired is not None) is is_rebuilt

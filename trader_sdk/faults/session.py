@@ -38,9 +38,11 @@ def play(scenario: Scenario, folder: Path, archive: Path, *, own_process: bool =
         root = folder / JOURNAL_FOLDER
         for start, until in enumerate(ends_of(scenario)):
             n_told = len(told)
-            part = Part(scenario=scenario, address=address, folder=folder, archive=archive, until=until)
-            ended = _run(part, lambda name, fields: told.append((name, fields)))
-            if ended.exit_code != 0:
+            strike_files(scenario.strikes, start, root)
+            part = Part(scenario=scenario, address=address, folder=folder, archive=archive, until=until, start=start)
+            with held_by_other(scenario.strikes, start, root):
+                ended = _run(part, lambda name, fields: told.append((name, fields)))
+            if ended.exit_code != 0 and not scenario.strikes:
                 break
         return evidence_of(scenario, folder, address, ended, told, n_before=n_told)
 

@@ -54,6 +54,7 @@ class Operations:
                 await session.desk.cancel(record, session.clock.now())
 
     async def rescue(self, exit_code: int) -> None:
+        """Cancel what works although nothing can be recorded any more, and leave the last words wherever they fit."""
         session, cause = self._session, "the journal could not be written"
         if self.switch is not None:
             # An acknowledgement may be what could not be written: the venue is asked, not the books.
