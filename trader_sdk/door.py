@@ -55,6 +55,19 @@ class ApprovedModel(NativeModelWrapper):
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """What a later look at the archive says of a model that trades.
+
+    Attributes:
+        revoked: Why it may trade no more; None where it may.
+        named: The model that the pointer names instead, loaded or refused; None where it names the same.
+    """
+
+    revoked: Finding | None
+    named: DeployRow | None
+
+
+@dataclass(frozen=True, slots=True)
 class Door:
     """One look at an archive on the terms of whoever loads; safe to share between threads."""
 
@@ -96,6 +109,37 @@ class Door:
             yield self._try(chosen)
         for ref in others[:_MAX_PASSED_OVER]:
             yield self._passed_over(ref, follow)
+
+    def standing(self, key: SlotKey, follow: str, held: Approval) -> Standing:
+        """Return what has become of a model that trades, and what the slot's pointer names instead.
+
+        Args:
+            key: Its slot.
+            follow: The pointer.
+            held: The approval that it was loaded with.
+        """
+        state, policy = self.reader.state, held.verdict.policy_sha256
+        own = state.newest_verdict(key, held.version_id, policy)
+        refusal = Finding("E602", held.version_id, "a verdict", "none") if own is None else self._refusal_of(own)
+        named = followed(state, key, follow, self._is_eligible)
+        if named is None or (named.version_id, named.policy_sha256) == (held.version_id, policy):
+            return Standing(refusal, None)
+        return Standing(refusal, self._try(named))
+
+    def challengers(self, key: SlotKey, most: int) -> Iterator[DeployRow]:
+        """Yield a slot's challengers, newest first, loaded, or with why they cannot be."""
+        for each in reversed(self.reader.state.slot(key).challengers[-most:]):
+            ref = self.reader.state.newest_verdict(key, each.version_id, each.policy_sha256)
+            if ref is not None:
+                yield self._try(ref)
+
+    def _refusal_of(self, ref: VerdictRef) -> Finding | None:
+        try:
+            return self._eligibility(self.reader.judged(ref)).refusal
+        except UnreachableError:
+            raise  # what cannot be looked at has not been revoked
+        except ArchiveError as error:
+            return finding_of(error, ref)
 
     def _is_eligible(self, ref: VerdictRef) -> bool:
         try:

@@ -86,6 +86,7 @@ class RiskView:
         exits_only: Symbols that may only reduce.
         orders_last_minute, orders_today: Orders sent so far.
         turnover_today: Traded value so far, account currency.
+        size_factor: What orders that open are multiplied by; below one after losses.
     """
 
     equity: Decimal
@@ -99,6 +100,7 @@ class RiskView:
     orders_last_minute: int = 0
     orders_today: int = 0
     turnover_today: Decimal = _ZERO
+    size_factor: Decimal = Decimal(1)
 
     def reserving(self, intent: OrderIntent) -> RiskView:
         """Return the view once ``intent`` is on its way."""
@@ -207,6 +209,9 @@ def _rooms(intent: OrderIntent, view: RiskView, limits: RiskLimits) -> Sequence[
         (limits.net_fraction * view.equity - _worst_net(view, sign), Reason.ACCOUNT_LIMIT),
         (limits.turnover_fraction_per_day * view.equity - view.turnover_today, Reason.TURNOVER),
     ]
+    if view.size_factor < 1:
+        asked = intent.qty * max(view.prices.get(intent.symbol, intent.decision_price), intent.worst_price)
+        rooms.append((asked * view.size_factor, Reason.ACCOUNT_LIMIT))
     if intent.side is Side.BUY:
         rooms += [
             (_spendable(view, limits), Reason.BUYING_POWER),

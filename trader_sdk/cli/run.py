@@ -42,7 +42,10 @@ def run(
         str | None, typer.Option(help="What the embedded exchange replays: real-daily, simulated-1min or FILE.")
     ] = None,
     features: Annotated[str | None, typer.Option(help="package.module:Provider instead of ours.")] = None,
-    follow: Annotated[str, typer.Option(help="champion or latest-approved.")] = "champion",
+    follow: Annotated[str, typer.Option(help="champion or latest-approved, while it trades too.")] = "champion",
+    shadow: Annotated[str, typer.Option(help="challengers: they decide beside the champion, on paper; none.")] = (
+        "challengers"
+    ),
     require: Annotated[str | None, typer.Option(help="all: one refused symbol ends the run.")] = None,
     accept_policy: Annotated[list[str] | None, typer.Option(help="Hash of a gate policy to trust; repeatable.")] = None,
     require_signature: Annotated[
@@ -86,6 +89,7 @@ def run(
             market=market,
             features=features,
             follow=follow,
+            shadow=shadow,
             require_all=_requires_all(require, paper),
             max_bars=max_bars,
             speed_seconds=speed,

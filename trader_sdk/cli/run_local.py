@@ -107,7 +107,7 @@ def local_run(config: LiveConfig, say: Say) -> Iterator[LocalRun]:
         resources.callback(folder.lock.release)
         archive = _archive(config, folder, say)
         rows = gate_table(archive, config, TradingMode.PAPER_LOCAL)
-        replay, selection = _choose(rows, config, folder)
+        replay, selection = _choose(rows, config, folder, archive)
         for row in selection.rows:
             say("gate_row", gate_fields(row))
         if selection.refusal is not None or replay is None:
@@ -122,7 +122,9 @@ def local_run(config: LiveConfig, say: Say) -> Iterator[LocalRun]:
         yield LocalRun(config, folder, selection, broker, make_clock, facts)
 
 
-def _choose(rows: Sequence[DeployRow], config: LiveConfig, folder: RunFolder) -> tuple[Replay | None, Selection]:
+def _choose(
+    rows: Sequence[DeployRow], config: LiveConfig, folder: RunFolder, archive: Path
+) -> tuple[Replay | None, Selection]:
     """Return what is replayed, None if nothing trades, and the models that were checked against its feed."""
     selection = select(rows, config)
     if folder.resumed:
@@ -131,7 +133,7 @@ def _choose(rows: Sequence[DeployRow], config: LiveConfig, folder: RunFolder) ->
         replay = _new_replay(config, selection)
     else:
         return None, selection
-    return replay, select(rows, config, feed=replay.feed)
+    return replay, select(rows, config, feed=replay.feed, archive=archive)
 
 
 def _new_replay(config: LiveConfig, selection: Selection) -> Replay:

@@ -28,6 +28,7 @@ from trader_sdk.broker.alpaca import AlpacaBroker
 from trader_sdk.contract.documents import JournalEvent
 from trader_sdk.contract.errors import SdkError
 from trader_sdk.exchange.fault_plan import KillFault, KillPoint, Stage
+from trader_sdk.faults.archive_acts import Meddler
 from trader_sdk.faults.scenario import Scenario
 from trader_sdk.faults.stage import Address, PlayedVenue
 from trader_sdk.faults.strikes import arm_strikes
@@ -91,11 +92,15 @@ class Ended:
 def run_here(part: Part, told: Told) -> Ended:
     """Run the trader in this process."""
     scenario = part.scenario
-    fields = {"archive": str(part.archive), "symbols": tuple(scenario.moves), "timeframe": scenario.timeframe}
+    meddler = Meddler(scenario.archive, part.archive, part.folder, scenario.timeframe) if scenario.archive else None
+    archive = part.archive if meddler is None else meddler.archive
+    fields = {"archive": str(archive), "symbols": tuple(scenario.moves), "timeframe": scenario.timeframe}
     config = LiveConfig.of(**{**fields, "state_dir": part.folder / JOURNAL_FOLDER, **_SCALED, **scenario.config})
     venue = PlayedVenue(part.address, scenario)
-    trader = LiveTrader(config, archive=part.archive, broker=venue.broker, clock=venue.clock)
+    trader = LiveTrader(config, archive=archive, broker=venue.broker, clock=venue.clock)
     trader.observe(told)
+    if meddler is not None:
+        trader.observe(meddler.told)
 
     async def run() -> int:
         if scenario.strikes:

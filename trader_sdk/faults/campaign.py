@@ -65,10 +65,11 @@ class Archives:
 
     def of(self, scenario: Scenario) -> Path:
         """Return an archive with a model of each of the scenario's symbols."""
-        key = (scenario.timeframe.value, *sorted(scenario.moves))
+        key = (scenario.timeframe.value, *sorted(scenario.moves), *(f"not {symbol}" for symbol in scenario.unusable))
         if key not in self._made:
             folder = self._folder / "-".join(key).replace("/", "")
-            self._made[key] = write_archive(folder, sorted(scenario.moves), scenario.timeframe)
+            symbols = sorted(scenario.moves)
+            self._made[key] = write_archive(folder, symbols, scenario.timeframe, unusable=scenario.unusable)
         return self._made[key]
 
 

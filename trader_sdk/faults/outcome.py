@@ -64,14 +64,18 @@ def _limits(evidence: Evidence) -> list[str]:
     return sorted({str(body["limit"]) for body in bodies})
 
 
+def _models(evidence: Evidence) -> int:
     """Return how many models decided."""
     bodies = (entry.body for entry in evidence.entries if entry.event == "decision_made")
     return len({body["model_sha256"] for body in bodies if body["logits"] is not None})
 
 
+def _shadows(evidence: Evidence) -> list[str]:
+    bodies = (entry.body for entry in evidence.entries if entry.event == "shadow_decided")
     return sorted({str(body["role"]) for body in bodies})
 
 
+def _undecided(evidence: Evidence) -> str:
     """Return the symbols whose model gave no decision on a bar that was asked about."""
     failed = ("MODEL_FAILED", "MODEL_QUARANTINED")
     bodies = (entry.body for entry in evidence.entries if entry.event == "decision_made")
@@ -121,6 +125,10 @@ _FACTS: Final[Mapping[str, Callable[[Evidence], Fact]]] = {
     "reasons": _reasons,
     "limits": _limits,
     "drifts": _drifts,
+    "models": _models,
+    "swaps": lambda e: sum(1 for entry in e.entries if entry.event == "model_swapped"),
+    "shadows": _shadows,
+    "undecided": _undecided,
     "external": _external,
     "splits": _splits,
     "struck": _struck,

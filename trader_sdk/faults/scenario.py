@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from trader_sdk.contract.errors import ConfigError, UsageError
 from trader_sdk.contract.timeframe import Timeframe
 from trader_sdk.exchange.fault_plan import FaultPlan, parse_plan, read_document
+from trader_sdk.faults.archive_acts import ArchiveAct
 from trader_sdk.faults.market import FIRST_DAY, HISTORY_BARS, MarketSpec
 from trader_sdk.faults.strikes import Strike
 
@@ -44,6 +45,8 @@ class Scenario(BaseModel):
         faults: The plan (:mod:`~trader_sdk.exchange.fault_plan`).
         config: Fields of the trader's configuration that differ.
         strikes: What happens to process, disk and journal (:mod:`~trader_sdk.faults.strikes`).
+        archive: What is done to the archive meanwhile (:mod:`~trader_sdk.faults.archive_acts`).
+        unusable: Symbols whose model gives no numbers after a bar that moved.
         stops: Bars after which the trader is stopped and started again.
         jumps: (bar, seconds): after that bar the trader's wall clock is wrong by so many seconds more; bar 0 is the
             start.
@@ -70,6 +73,8 @@ class Scenario(BaseModel):
     faults: tuple[dict[str, Any], ...] = ()
     config: dict[str, Any] = Field(default_factory=dict)
     strikes: tuple[Strike, ...] = ()
+    archive: tuple[ArchiveAct, ...] = ()
+    unusable: tuple[str, ...] = ()
     stops: tuple[int, ...] = ()
     jumps: tuple[tuple[int, float], ...] = ()
     naps: tuple[tuple[int, float], ...] = ()

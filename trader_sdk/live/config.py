@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from trader_sdk.breakers import DEFAULT_BREAKERS, BreakerLimits
 from trader_sdk.contract.documents import TradingMode
 from trader_sdk.contract.errors import ConfigError, UsageError
 from trader_sdk.contract.execution import DEFAULT_LIMITS, ExecutionLimits
@@ -54,6 +55,8 @@ class LiveConfig(BaseModel):
         stream_barrier_seconds: How long after a minute's end the stream is waited for before REST is asked.
         execution: Sizing constants on a sleeve.
         risk: Account-wide limits.
+        breakers: Losses, turnover, flips and action mix that hold trading back.
+        decision_budget_seconds: How long a model may take for one decision.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -86,6 +89,8 @@ class LiveConfig(BaseModel):
     stream_barrier_seconds: float = Field(default=3.0, gt=0)
     execution: ExecutionLimits = DEFAULT_LIMITS
     risk: RiskLimits = DEFAULT_RISK_LIMITS
+    breakers: BreakerLimits = DEFAULT_BREAKERS
+    decision_budget_seconds: float = Field(default=1.0, gt=0)
 
     @field_validator("symbols")
     @classmethod

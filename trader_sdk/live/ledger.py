@@ -23,6 +23,7 @@ from trader_sdk.live.events import (
     sleeve_of,
 )
 from trader_sdk.live.holds import Hold, folded, gravest
+from trader_sdk.live.memory import Memory
 from trader_sdk.orders import OrderIntent, OrderState, Side, merge
 from trader_sdk.portfolio import Sleeve, SleeveFill
 from trader_sdk.reconcile import Books
@@ -101,6 +102,7 @@ class Ledger:
     models: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     disabled_models: dict[str, str] = field(default_factory=dict)
     totals: Totals = field(default_factory=Totals)
+    memory: Memory = field(default_factory=Memory)
 
     def apply(self, event: JournalEntry) -> None:
         """Fold one event in; events that only inform leave the books as they are."""
@@ -108,6 +110,7 @@ class Ledger:
         fold = _FOLDS.get(event.event)
         if fold is not None:
             fold(self, event)
+        self.memory.apply(event, self.sleeves, self.prices)
 
     @property
     def state(self) -> TradingState:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from trader_sdk.contract.bars import Bar, Bars
 from trader_sdk.contract.errors import ActionError, DataError
+from trader_sdk.contract.spec import MARKET_FEATURES
 from trader_sdk.decision_streams import DecisionStreams, SymbolDecisions
 from trader_sdk.decisions import Decision
 from trader_sdk.features.many import SymbolProvider, UniverseProvider
@@ -104,6 +105,16 @@ class Lineup(Mapping[str, SymbolLine]):
             for symbol, new in bars.items()
         }
 
+    def market_window(self, symbol: str) -> Rows | None:
+        """Return a copy of a symbol's market rows, float32 (100, 53); None where its window is not full."""
+        observations = self._lines[symbol].live.observations
+        if not observations.ready:
+            return None
+        if symbol in self._of:
+            return self._window(symbol).copy()
+        schema = observations.schema
+        at_rest = observations.observe(np.zeros(schema.n_account, np.float32))
+        return at_rest.reshape(schema.window, -1)[:, :MARKET_FEATURES].copy()
 
     def revise(self, bar: Bar) -> bool:
         """Take the correction of a bar that was taken; return whether it could be."""

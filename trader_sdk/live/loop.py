@@ -17,6 +17,7 @@ from trader_sdk.contract.bars import Bar
 from trader_sdk.contract.documents import JournalEvent, TradingMode
 from trader_sdk.contract.errors import EXIT_SIGINT, BrokerError, HaltedError
 from trader_sdk.contract.reasons import Reason
+from trader_sdk.live.beside import Beside
 from trader_sdk.live.booking import Sighting, booking
 from trader_sdk.live.clock import Tick
 from trader_sdk.live.config import LiveConfig
@@ -71,6 +72,7 @@ class SessionLoop:
         self._is_local = session.mode is TradingMode.PAPER_LOCAL
         self.stop = threading.Event()
         self.operations = Operations(session, self.reconcile)
+        self.beside = Beside(session, config, say)
         self.hurry = threading.Event()
         self._is_first = True
         self._troubles = 0
@@ -108,6 +110,7 @@ class SessionLoop:
             self._dispatch.note_halt(symbol, message, self._session.clock.now(), is_halted=is_halted)
 
     def _venue_read(self, clock: port.ClockView, account: port.AccountView) -> None:
+        """Take what every comparison with the venue reads beside positions and orders."""
         now, states = self._session.clock.now(), self._session.states
         self._times.compare(clock, now)
         if account.trading_blocked:
@@ -253,6 +256,7 @@ class SessionLoop:
             await self._dispatch.send(now)
         finally:
             session.step.record_rest()
+        await self.beside.after_bar(report, session.step.recorded, now)
         told, self._told = self._told, moved(ledger)
         self._peak = max(self._peak, ledger.equity)
         line = BarLine(
@@ -300,6 +304,7 @@ class SessionLoop:
     async def end(self, exit_code: int) -> Summary:
         """Bury what was never sent, compare books and venue a last time, and write how the run ended."""
         session = self._session
+        await self.beside.close()
         journal = str(session.journal.path)
         if not session.journal.is_usable:
             await self.operations.rescue(exit_code)

@@ -81,6 +81,9 @@ class Selection:
         models: What trades, by symbol.
         errors: Why requested symbols do not, by symbol.
         refusal: Why the run may not start at all, None if it may.
+        archive: Where it was chosen from; None where that is not known, and then nothing is followed.
+        features: Makes the feature provider; None: ours.
+        feed: Where the venue's volumes come from, where models must agree with it.
     """
 
     timeframe: Timeframe
@@ -88,6 +91,9 @@ class Selection:
     models: Mapping[str, LiveModel]
     errors: Mapping[str, SdkError]
     refusal: SdkError | None = None
+    archive: Path | None = None
+    features: ProviderFactory | None = None
+    feed: str | None = None
 
     @property
     def data_end(self) -> datetime | None:
@@ -138,6 +144,7 @@ def select(
     *,
     features: ProviderFactory | None = None,
     feed: str | None = None,
+    archive: Path | None = None,
 ) -> Selection:
     """Return what trades, and why the rest does not.
 
@@ -146,6 +153,7 @@ def select(
         config: The run's configuration.
         features: Makes the provider; None: the one that the configuration names, or ours.
         feed: Where the venue's volumes come from; None: not known, and not compared.
+        archive: Where the table comes from, to be followed while the run trades.
 
     Returns:
         A selection; its ``refusal`` is set where the table of refusals ends the run: none left, a strict run's symbol
@@ -165,14 +173,23 @@ def select(
             row = replace(row, model=None, refusal=_other_timeframe(row, timeframe))
         elif row.model is not None:
             try:
-                models[row.symbol] = _live_model(row.symbol, row.model, features, strict_feed)
+                models[row.symbol] = live_model(row.symbol, row.model, features, strict_feed)
             except SdkError as error:
                 row = replace(row, model=None, error=error, refusal=_finding(error, row))
         if _is_requested(row, timeframe, config) and row.model is None:
             errors.setdefault(row.symbol, row.error or _error_of(row))
         shown.append(row)
     errors = {symbol: error for symbol, error in errors.items() if symbol not in models}
-    return Selection(timeframe, tuple(shown), models, errors, _refusal(models, errors, config))
+    return Selection(
+        timeframe,
+        tuple(shown),
+        models,
+        errors,
+        _refusal(models, errors, config),
+        archive=archive,
+        features=features,
+        feed=strict_feed,
+    )
 
 
 def _is_requested(row: DeployRow, timeframe: Timeframe, config: LiveConfig) -> bool:
@@ -181,9 +198,14 @@ def _is_requested(row: DeployRow, timeframe: Timeframe, config: LiveConfig) -> b
     return row.symbol in config.symbols if config.symbols else row.is_champion
 
 
-def _live_model(
+def live_model(
     symbol: str, model: ApprovedModel, features: ProviderFactory | None, strict_feed: str | None
 ) -> LiveModel:
+    """Return a model with the features that it was proven to be fed.
+
+    Raises:
+        SdkError: E309 for features that are not proven, W311 for another feed than ``strict_feed``.
+    """
     observations = ObservationBuilder.for_model(model, features=features)
     if strict_feed is not None and observations.schema.feed != strict_feed:
         raise error_for(

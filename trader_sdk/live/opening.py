@@ -68,6 +68,7 @@ class Session:
     lines: Lineup
     book: Book
     calendar_is_kept: bool = False
+    selection: Selection | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,8 @@ async def open_session(config: LiveConfig, selection: Selection, venue: Venue, l
     schedule, is_kept = await _schedule(selection, venue, config.state_dir)
     clock = venue.clock(schedule)
     assets = await worker.call(lambda: broker.assets(sorted(selection.models)))
-    lines = Lineup({symbol: _line(symbol, selection, assets, schedule) for symbol in sorted(selection.models)})
+    budget = config.decision_budget_seconds
+    lines = Lineup({symbol: _line(symbol, selection, assets, schedule, budget) for symbol in sorted(selection.models)})
     folder = venue.folder or open_account_run(config.state_dir, mode, account.id)
     journal = Journal.open(folder.path, Stamp(account.id, mode.value, folder.run_id), lock=folder.lock)
     desk = OrderDesk(broker, journal, worker, listener)
@@ -152,10 +154,12 @@ async def open_session(config: LiveConfig, selection: Selection, venue: Venue, l
         lines=lines,
         book=book,
         calendar_is_kept=is_kept,
+        selection=selection,
     )
 
 
-async def _schedule(selection: Selection, venue: Venue) -> Schedule:
+async def _schedule(selection: Selection, venue: Venue, folder: Path) -> tuple[Schedule, bool]:
+    """Return when bars close, and whether that is known only from the calendar that was kept."""
     now = (await venue.worker.call(venue.broker.clock)).at
     sessions, is_kept = await _sessions(venue, folder, now)
     calendars = {live.observations.schema.calendar for live in selection.models.values()}
@@ -194,10 +198,12 @@ def _span(today: date) -> tuple[date, date]:
     return today - _CALENDAR_BACK, today + _CALENDAR_AHEAD
 
 
-def _line(symbol: str, selection: Selection, assets: Mapping[str, port.AssetView], schedule: Schedule) -> SymbolLine:
+def _line(
+    symbol: str, selection: Selection, assets: Mapping[str, port.AssetView], schedule: Schedule, budget_seconds: float
+) -> SymbolLine:
     if symbol not in assets:
         raise BrokerError("E801", "the venue does not know this symbol", where=symbol)
-    return SymbolLine(selection.models[symbol], rules_of(assets[symbol]), schedule)
+    return SymbolLine(selection.models[symbol], rules_of(assets[symbol]), schedule, budget_seconds)
 
 
 def _adjustment(lines: Mapping[str, SymbolLine]) -> str:

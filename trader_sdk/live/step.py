@@ -66,6 +66,7 @@ class BarStep:
 
     Attributes:
         pre_trade: The caller's hook.
+        recorded: The newest bars that were written down, by symbol.
         is_disturbed: Says whether positions may not be opened for now.
     """
 
@@ -85,6 +86,7 @@ class BarStep:
         self._unfinished: tuple[Mapping[str, Sequence[Bar]], Mapping[str, Decided]] | None = None
         self._unrecorded: tuple[StepReport, Mapping[str, Sequence[Bar]], Collection[str]] | None = None
         self._decided_after = 0
+        self.recorded: Mapping[str, Sequence[Bar]] = {}
         self.pre_trade: PreTrade | None = None
         self.is_disturbed: Callable[[], bool] = lambda: False
 
@@ -128,8 +130,8 @@ class BarStep:
     def record_rest(self) -> None:
         """Commit what :meth:`finish` left for when its orders are on their way: the symbols without one."""
         if self._unrecorded is not None:
-            report, bars, symbols = self._unrecorded
-            self._unrecorded = None
+            report, self.recorded, symbols = self._unrecorded
+            bars, self._unrecorded = self.recorded, None
             if symbols:
                 self._desk.commit(self._drafts(report, bars, symbols))
 
@@ -196,6 +198,7 @@ class BarStep:
             orders_last_minute=sum(1 for at, _ in sent if at is not None and now - at <= _MINUTE),
             orders_today=len(today),
             turnover_today=sum((intent.qty * intent.worst_price for intent in today), _ZERO),
+            size_factor=ledger.memory.size_factor,
         )
 
     def _state(self, ledger: Ledger) -> TradingState:

@@ -206,7 +206,7 @@ class LiveTrader:
         if isinstance(self._archive, Selection):
             return self._archive
         rows = gate_table(Path(self._archive), self._config, mode_of(self._broker))
-        selection = select(rows, self._config, features=self._features)
+        selection = select(rows, self._config, features=self._features, archive=Path(self._archive))
         for row in selection.rows:
             self._say("gate_row", gate_fields(row))
         if selection.refusal is not None:
@@ -244,6 +244,7 @@ class LiveTrader:
             self._say("calendar_kept", {"why": "the venue's calendar cannot be read; the last one is used"})
         await self.loop.reconcile()
         await self.loop.operations.cancel_held()
+        await self.loop.beside.start(session.clock.now())
         required = max(line.live.observations.provider.required_history for line in session.lines.values())
         history = await warm(session, required, decide_last=session.mode is not TradingMode.PAPER_LOCAL)
         inbox = self._inbox(session)
