@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from trader_sdk.cli.exchange_record import compare, record
 from trader_sdk.cli.output import Output
 from trader_sdk.contract.errors import UsageError
 
 if TYPE_CHECKING:
     from trader_sdk.exchange.config import ExchangeSetup
 
-app = typer.Typer(help="Serve the embedded paper exchange.", no_args_is_help=True)
+app = typer.Typer(help="Serve the embedded paper exchange, and compare it with a real account.", no_args_is_help=True)
+app.command()(record)
+app.command()(compare)
 
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 _TOKEN_LENGTH: Final = 16
