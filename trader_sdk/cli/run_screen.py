@@ -308,7 +308,6 @@ _TEXTS: Final[Mapping[str, Callable[[Fields], str | None]]] = {
     "no_real_model": _no_real_model,
     "run_started": _run_started,
     "metrics_served": _metrics_served,
-    "metrics_served": _metrics_served,
     "reconcile_finished": _reconcile_finished,
     "ready": _ready,
     "bar_finished": _bar,
