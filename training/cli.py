@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import structlog
 import typer
@@ -15,10 +15,12 @@ import typer
 from trader_sdk.contract.errors import EXIT_SIGINT, EXIT_USAGE, SdkError
 from training.arguments import Data, Json, Symbol, TimeframeName, bars_of, integers, run_folder
 from training.cli_pretrain import pretrain
+from training.pipes import Lasting
 from training.zoo.cli import zoo
 
 if TYPE_CHECKING:
     from training.run import TrainResult
+    from training.run_log import Reporter
 
 app = typer.Typer(
     help="Train, judge and archive policies; needs `pip install -e .[train]`.",
@@ -54,12 +56,13 @@ def run(
     hidden: Annotated[str | None, typer.Option(help="Widths of the trunk, for example 128,64.")] = None,
     cost_model: Annotated[str | None, typer.Option(help="us_equity@1 or crypto@1.")] = None,
     model_version: Annotated[str | None, typer.Option(help="Contract version to train.")] = None,
+    parent: Annotated[Path | None, typer.Option(help="Checkpoint to start from, as one that `pretrain` wrote.")] = None,
+    tensorboard: Annotated[int, typer.Option(min=0, max=1, help="1: also draw the run in RUN/tensorboard.")] = 0,
     json: Json = 0,
 ) -> int:
     """Train on bars, choose on SELECT, open GATE once, archive the run and say what the gate thought."""
     from trader_sdk.archive.policy import load_gate_policy
     from training.config import preset as preset_named
-    from training.progress import pick_reporter
     from training.run import train
 
     config = preset_named(
@@ -72,18 +75,20 @@ def run(
         blocks=integers(blocks, "--blocks"),
         cost_model=cost_model,
         model_version=model_version,
+        parent=None if parent is None else str(parent),
     )
     bars = bars_of(data, symbol, timeframe, until)
+    folder = out or run_folder(bars)
     result = train(
         bars,
         config,
-        out=out or run_folder(bars),
+        out=folder,
         source=data,
         archive=archive,
         gating=None if gate is None else load_gate_policy(gate),
         label=label,
         n_trials=trials,
-        reporter=pick_reporter(sys.stderr if json else sys.stdout),
+        reporter=_reporter(sys.stderr if json else sys.stdout, folder if tensorboard else None),
     )
     _say(result, as_json=bool(json))
     return 0
@@ -144,6 +149,7 @@ def verify_run(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command and exit with its code."""
+    sys.stdout, sys.stderr = Lasting(sys.stdout), Lasting(sys.stderr)
     _log_to_stderr()
     raise SystemExit(run_app(list(sys.argv[1:] if argv is None else argv)))
 
@@ -179,6 +185,14 @@ def _show_usage(error: Any) -> int:
     else:
         sys.stderr.write(f"training: {error.format_message()} (see python -m training --help)\n")
     return EXIT_USAGE
+
+
+def _reporter(stream: TextIO, board: Path | None) -> Reporter:
+    from training.board import TensorBoard, Together
+    from training.progress import pick_reporter
+
+    watching = pick_reporter(stream)
+    return watching if board is None else Together((watching, TensorBoard(board)))
 
 
 def _say(result: TrainResult, *, as_json: bool) -> None:

@@ -39,6 +39,8 @@ class TrainConfig(BaseModel):
         residual_momentum: Reward what a trailing trend, and the peers where there are any, do not explain.
         cross_sectional_demean: Reward what is left of a return without the mean of the symbol and its peers.
         peers: ``SYMBOL`` from the run's own source, or ``SYMBOL@SOURCE``; read by the two targets above only.
+        parent: Checkpoint whose weights the run starts from; trunk, activation and version become the parent's.
+        parent_sha256: Its digest, filled in when the run starts.
         seed: Seeds weights, environments and minibatches.
         device: ``cpu``, ``cuda``, ``mps`` or ``auto``.
     """
@@ -75,6 +77,8 @@ class TrainConfig(BaseModel):
     residual_momentum: bool = False
     cross_sectional_demean: bool = False
     peers: tuple[str, ...] = ()
+    parent: str | None = None
+    parent_sha256: str | None = None
     seed: int = Field(7, ge=0, lt=2**32)
     device: str = "cpu"
 

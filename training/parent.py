@@ -40,14 +40,36 @@ class Parent:
         """
         return cls(path, NativeModelWrapper(path))
 
+    @classmethod
+    def named_by(cls, path: str | None, sha256: str | None) -> Parent | None:
+        """Load the parent that a configuration names; None where it names none.
+
+        Raises:
+            SdkError: It cannot be loaded, or is not the one whose digest the configuration holds.
+        """
+        if path is None:
+            return None
+        parent = cls.open(Path(path))
+        if sha256 not in (None, parent.model.sha256):
+            raise UsageError(
+                "USAGE",
+                "the parent is not the one that the run began with",
+                where=path,
+                expected=sha256,
+                found=parent.model.sha256,
+                remedy="Put the parent back where it was.",
+            )
+        return parent
+
     @property
     def network(self) -> dict[str, Any]:
-        """Return the settings that a network needs to take its weights: trunk, activation, version."""
+        """Return the settings that a run takes over: trunk, activation, version, and which parent it was."""
         widths = [len(bias) for _, bias in self.model.policy.layers[:-1]]
         return {
             "hidden_dims": tuple(widths),
             "activation": self.model.activation,
             "model_version": self.model.model_version,
+            "parent_sha256": self.model.sha256,
         }
 
     def check(self, schema: FeatureSchema) -> None:

@@ -80,9 +80,9 @@ def pretrain(
     """
     check_mode(config)
     pick_device(config.device)
-    parent = None if config.parent is None else Parent.open(Path(config.parent))
+    parent = Parent.named_by(config.parent, config.parent_sha256)
     if parent is not None:
-        config = config.model_copy(update={**parent.network, "parent_sha256": parent.model.sha256})
+        config = config.model_copy(update=parent.network)
     plan = preset("laptop", model_version=config.model_version, blocks=config.blocks)
     run = prepare(bars, plan, source=source, label=label, started_at=datetime.now(UTC))
     if parent is not None:
@@ -115,8 +115,6 @@ def _to_the_end(imitation: Imitation, parent: Parent | None, log: MetricsLog) ->
 def _keeper(run: PreparedRun, config: PretrainConfig, out: Path) -> CheckpointKeeper:
     stamp = checkpoint_stamp(run.facts, config)
     stamp["extra"]["lineage"]["regime"] = config.regime.kind
-    if config.parent_sha256 is not None:
-        stamp["extra"]["lineage"]["parent"] = config.parent_sha256
     return CheckpointKeeper(out, stamp, config.model_dump(mode="json"), letter="e", regime=config.regime.kind)
 
 

@@ -23,6 +23,7 @@ from trader_sdk.data import load_bars
 from training.config import TrainConfig
 from training.invariants import Outcome
 from training.loop import Trainer, pick_device
+from training.parent import Parent
 from training.resume import StateKeeper, restore
 from training.run_files import claim, write
 from training.run_log import CONFIG_FILE, MetricsLog, Reporter, Silent
@@ -86,7 +87,12 @@ def train(
         UsageError: ``out`` holds something already, or the label is no label.
     """
     _check_before(config, label, archive)
+    parent = Parent.named_by(config.parent, config.parent_sha256)
+    if parent is not None:
+        config = config.model_copy(update=parent.network)
     run = prepare(bars, config, source=source, label=label, started_at=datetime.now(UTC))
+    if parent is not None:
+        parent.check(run.facts.schema)
     claim(out)
     document = {"config": config.model_dump(mode="json"), **run.facts.as_plain(), "blocks": run.sizes}
     write(out / CONFIG_FILE, json.dumps(document, indent=2))

@@ -22,6 +22,7 @@ from training.env import TradingEnvs
 from training.invariants import violation
 from training.loop import KeepsState, Trainer
 from training.market import Market, blocks_of
+from training.parent import Parent
 from training.run_log import MetricsLog, Reporter
 from training.summary import GateOpening, Provenance, RunFacts, checkpoint_stamp
 from training.target import target_shift
@@ -95,7 +96,12 @@ def trainer_of(
     )
     validator = Validator(run.market, run.facts.spec, costs, config.n_windows)
     rng = np.random.default_rng(sampling_seed)
-    return Trainer(config, envs, validator, run.blocks.select, keeper, states, log, watcher, rng)
+    trainer = Trainer(config, envs, validator, run.blocks.select, keeper, states, log, watcher, rng)
+    parent = Parent.named_by(config.parent, config.parent_sha256)
+    if parent is not None:
+        parent.load_into(trainer.network)
+        trainer.good = trainer.best = trainer.snapshot(0)
+    return trainer
 
 
 def open_gate(

@@ -24,7 +24,7 @@ from trader_sdk.features import FeatureSchema
 from training.config import TrainConfig
 from training.invariants import Outcome
 from training.modes import PretrainConfig
-from training.regimes import FromScratch
+from training.regimes import Finetune, FromScratch
 from training.validation import Validation
 
 REWARD_SCALE: Final = 0.001
@@ -135,6 +135,7 @@ def checkpoint_stamp(facts: RunFacts, config: TrainConfig | PretrainConfig) -> d
                 "seed": config.seed,
                 "code_revision": code_revision(),
                 "libraries": libraries(),
+                **({} if config.parent_sha256 is None else {"parent": config.parent_sha256}),
             },
         },
     }
@@ -167,7 +168,7 @@ def build_summary(
         "cost_model": config.cost_model,
         "n_trials": gate.final.metrics.n_trials,
         "data": facts.provenance.data_range(),
-        "regime": FromScratch(vocab_size=facts.spec.n_actions).model_dump(),
+        "regime": (Finetune() if config.parent else FromScratch(vocab_size=facts.spec.n_actions)).model_dump(),
         "invariants": "passed",
         "outcome": Outcome.BUDGET_SPENT.value,
         "in_sample": gated(gate.in_sample.metrics),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from trader_sdk.contract.errors import DataError, UsageError
+from trader_sdk.contract.errors import DataError, StorageError, UsageError
 from trader_sdk.data import load_bars
 from training.config import TrainConfig, preset
 from training.resume import STATE_FILE
@@ -168,3 +168,27 @@ def test_resume_refuses_bars_that_changed(tmp_path: Path) -> None:
     file.write_text("\n".join(["t,open,high,low,close,volume", *rows]) + "\n")
     with pytest.raises(DataError, match="not those that the run began with"):
         resume(run)
+
+
+class FillDisk(Silent):
+    """Let the disk be full for one file from the first validation on."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def validated(self, facts: dict[str, Any]) -> None:  # noqa: ARG002 - the protocol's name
+        """Every byte written to the file is refused from now on."""
+        if not self.path.is_symlink():
+            self.path.symlink_to("/dev/full")
+
+
+@pytest.mark.parametrize("name", ["resume.tmp", "u4.json.tmp"])
+def test_disk_that_is_full_at_a_checkpoint_loses_nothing(whole: TrainResult, tmp_path: Path, name: str) -> None:
+    """The run ends with one typed error; with room again it goes on from the last validation to the same end."""
+    full = tmp_path / "run" / "ckpt" / name
+    with pytest.raises(StorageError):
+        begin(tmp_path / "run", FillDisk(full))
+    full.unlink()
+    result = resume(tmp_path / "run")
+    assert numbers_of(result.folder) == numbers_of(whole.folder)
+    assert "optimizer steps, none missing" in verify(result.folder).checked["001"]

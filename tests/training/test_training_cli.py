@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from trader_sdk import NativeModelWrapper
 from trader_sdk.contract.spec import MODEL_SPECS
@@ -91,3 +92,36 @@ def test_importing_training_loads_no_torch() -> None:
     """Names are resolved when they are used."""
     code = "import sys, training; training.FromScratch; sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_training_outlives_the_reader_of_its_output(tmp_path: Path) -> None:
+    """``| head -1``: the first line is read, and the run goes on to its end, to exit 0 and to TensorBoard's file."""
+    command = [sys.executable, "-m", "training", "run", "--data", "planted:bars=3500", "--symbol", "SIM"]
+    command += ["--timeframe", "1Min", "--hidden", "8", "--total-steps", "16384", "--tensorboard", "1"]
+    command += ["--out", str(tmp_path / "run"), "--archive", str(tmp_path / "archive")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "simulated bars" in process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr is not None
+        errors = process.stderr.read()
+        assert process.wait(timeout=120) == 0
+    assert "Error" not in errors
+    assert (tmp_path / "run" / "summary.json").exists()
+    drawn = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload().Tags()["scalars"]
+    assert {"train/explained_variance", "train/steps_per_second", "select/fitness_score"} <= set(drawn)
+
+
+def test_run_starts_from_a_pretrained_parent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its trunk, its weights, its name in the lineage; what PPO made of it is called a finetune."""
+    bars = ["--data", "planted:bars=3500", "--symbol", "SIM", "--timeframe", "1Min"]
+    learned = ["--mode", "from-scratch", "--hidden", "6", "--epochs", "1", "--samples-per-epoch", "256", "--json", "1"]
+    assert run_app(["pretrain", *bars, *learned, "--out", str(tmp_path / "parent")]) == 0
+    parent = json.loads(capsys.readouterr().out)["best"]
+    folders = ["--out", str(tmp_path / "run"), "--archive", str(tmp_path / "archive")]
+    assert run_app(["run", *bars, "--parent", parent, "--total-steps", "8192", *folders, "--json", "1"]) == 0
+    child = NativeModelWrapper(next((tmp_path / "run" / "ckpt").glob("u*.pt")))
+    assert child.metadata["lineage"]["parent"] == NativeModelWrapper(parent).sha256
+    assert child.metadata["hidden_dims"] == [6]
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text("utf-8"))
+    assert summary["models"]["SIM_1Min"]["regime"] == {"kind": "finetune"}
