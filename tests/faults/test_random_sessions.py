@@ -39,6 +39,20 @@ FOUND_OUT = (
         ],
         "stops": [5],
     },
+    {  # the machine slept between a decision and its order
+        "moves": {"SIM": ".DUU"},
+        "volume": 400.0,
+        "config": {"reconcile_seconds": 300.0},
+        "naps": [[3, 200.0]],
+    },
+    {  # the start after a kill was refused, and nobody tried again
+        "moves": {"SIM": ".DDUDD"},
+        "volume": 200.0,
+        "faults": [
+            {"kind": "kill", "point": "read", "nth": 4},
+            {"kind": "http", "method": "GET", "path": "/v2/account*", "effect": "empty", "nth": 6, "times": 2},
+        ],
+    },
 )
 """What random sessions have found, as they left it."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -63,6 +63,52 @@ def run(
     if json_file is not None:
         write_json_file(json_file, [result.document() for result in results])
     return 0 if all(result.ok for result in results) else _FAILED
+
+
+@app.command()
+def kill(
+    times: Annotated[int, typer.Option(min=1, help="How many traders are killed.")] = 30,
+    seed: Annotated[int, typer.Option(help="Of bars, volumes and instants.")] = 0,
+    timed: Annotated[
+        int, typer.Option(min=0, help="After so many kills the next trader starts from nothing, and is timed.")
+    ] = 5,
+    keep: Annotated[Path | None, typer.Option(help="Keep every exchange's log and every journal here.")] = None,
+    json: Annotated[int, typer.Option(min=0, max=1, help="1: JSON lines.")] = 0,
+    json_file: Annotated[Path | None, typer.Option(help="Write what came of it here.")] = None,
+) -> int:
+    """Kill traders with kill -9 at random instants, and judge what the last one left; exit 1 if anything is wrong."""
+    from trader_sdk.faults.campaign import Archives
+    from trader_sdk.faults.kills import run_kills
+
+    out = Output(json_lines=json == 1)
+    _quiet()
+
+    def told(name: str, findings: Mapping[str, str | None], killed: int) -> None:
+        wrong = {oracle: finding for oracle, finding in findings.items() if finding is not None}
+        text = f"{'BAD' if wrong else 'ok '} {name:<8} {killed} killed" + "".join(
+            f"\n     {k}: {v}" for k, v in wrong.items()
+        )
+        out.event("session_judged", text, session=name, kills=killed, findings=wrong)
+
+    with _folder(keep) as folder:
+        tally = run_kills(
+            times, folder, Archives(folder / "archives"), seed=seed, own_process=True, timed=timed, told=told
+        )
+    document = tally.document()
+    rows = [[name, str(count)] for name, count in document["after"].items()]
+    out.table("kills", "Killed after the trader had told", ("event", "kills"), rows)
+    ready = "" if not (times_ready := document["ready"]) else _ready_text(times_ready)
+    text = (
+        f"{tally.kills} kills in {tally.sessions} sessions, {len(tally.violations)} sessions not as they must be{ready}"
+    )
+    out.event("kills_finished", text, **document)
+    if json_file is not None:
+        write_json_file(json_file, document)
+    return _FAILED if tally.violations else 0
+
+
+def _ready_text(ready: Mapping[str, float]) -> str:
+    return f"; from kill to ready {ready['median']:.2f} s in the median of {ready['n']}, {ready['most']:.2f} s at most"
 
 
 def _quiet() -> None:

@@ -124,7 +124,7 @@ async def post_run(hub: Hub, request: Request) -> Response:
 
 async def get_fault(hub: Hub, _request: Request) -> Response:
     """Return the fault plan in force, and what it did so far."""
-    return JSONResponse(hub.faults.describe())
+    return JSONResponse({**hub.faults.describe(), "throttled": hub.n_throttled})
 
 
 async def post_fault(hub: Hub, request: Request) -> Response:
@@ -135,7 +135,7 @@ async def post_fault(hub: Hub, request: Request) -> Response:
     except ConfigError as error:
         raise Unreadable(invalid(str(error))) from error
     hub.use_faults(PlannedFaults(plan))
-    return JSONResponse(hub.faults.describe())
+    return JSONResponse({**hub.faults.describe(), "throttled": hub.n_throttled})
 
 
 async def announce(hub: Hub) -> None:

@@ -118,6 +118,7 @@ class Gatekeeper:
         if not self._keys.in_headers(headers):
             return JSONResponse({"code": UNAUTHORIZED, "message": "unauthorized."}, 401)
         if not is_ours and not self._limit.take():
+            self._hub.n_throttled += 1
             return JSONResponse({"message": "too many requests."}, 429)
         length = headers.get("content-length", "0")
         if not is_count(length) or int(length) > MAX_BODY_BYTES:

@@ -30,6 +30,7 @@ class Hub:
 
     Attributes:
         has_failed: Whether that happened; nothing may be answered then.
+        n_throttled: How many requests were answered with 429 because there were too many.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Hub:
         self.moved = asyncio.Condition()
         self.speed_seconds = venue.setup.speed_seconds
         self.has_failed = False
+        self.n_throttled = 0
         self._on_fatal = on_fatal
         self._trade_sinks: set[Callable[[Frame], None]] = set()
         self._data_sinks: set[DataSink] = set()

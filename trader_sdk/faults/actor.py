@@ -135,10 +135,16 @@ def run_apart(part: Part, told: Told) -> Ended:
     return ended if ended.exit_code is not None else Ended(1, f"the process ended with {process.exitcode}")
 
 
-def start_apart(part: Part) -> tuple[BaseProcess, Connection]:
-    """Start the trader in a process of its own and return it with the end of the pipe that hears it."""
-    hears, says = _server().Pipe(duplex=False)
-    process = _server().Process(target=_play, args=(part.model_dump_json(), says), daemon=True)
+def start_apart(part: Part, *, from_nothing: bool = False) -> tuple[BaseProcess, Connection]:
+    """Start the trader in a process of its own and return it with the end of the pipe that hears it.
+
+    Args:
+        part: What it plays.
+        from_nothing: Start a new interpreter that has imported nothing, as a supervisor does.
+    """
+    context = multiprocessing.get_context("spawn") if from_nothing else _server()
+    hears, says = context.Pipe(duplex=False)
+    process = context.Process(target=_play, args=(part.model_dump_json(), says), daemon=True)
     process.start()
     says.close()
     return process, hears

@@ -132,6 +132,7 @@ _FACTS: Final[Mapping[str, Callable[[Evidence], Fact]]] = {
     "external": _external,
     "splits": _splits,
     "struck": _struck,
+    "throttled": lambda e: int(e.struck.get("throttled", 0)),
     "quarantined": lambda e: sum(1 for name, _ in e.told if name == "frame_quarantined"),
     "exits_only": lambda e: ",".join(sorted(e.ledger.drifted_at)) or "none",
 }

@@ -18,6 +18,8 @@ from trader_sdk.faults.session import play
 _LETTERS: Final = "DDDUUU.."
 _GAPS_IN: Final = 0.1
 """Share of the sessions in which a bar is missing; after one, a window holds no decision for long."""
+_CLOCKS_IN: Final = 0.1
+"""Share of the sessions in which our clock is set wrong, and in which the machine sleeps."""
 _COMPARED: Final = (60.0, 300.0, 300.0)
 """Seconds between comparisons with the venue."""
 _VOLUMES: Final = (200.0, 400.0, 2_000.0, 1e6)
@@ -102,8 +104,44 @@ def _data(dice: Dice) -> Json:
 
 
 def _hand(dice: Dice) -> Json:
-    act = {"act": "order", "symbol": "SIM", "side": "buy", "amount": str(dice.rng.randint(1, 9))}
+    side = dice.rng.choice(["buy", "sell"])
+    act = {"act": "order", "symbol": "SIM", "side": side, "amount": str(dice.rng.randint(1, 9))}
     return {"kind": "venue", "bar": dice.rng.randint(1, dice.n_bars), "acts": [act]}
+
+
+def _bad_bar(dice: Dice) -> Json:
+    patch = dice.rng.choice([{"l": 0.0}, {"h": 1.0}, {"v": 0}, {"o": 150.0, "h": 150.0, "c": 150.0}, {"c": None}])
+    fault = {"kind": "stream", "stream": "market_data", "event": "b", "effect": "edit", "patch": patch}
+    return {**fault, "nth": dice.rng.randint(1, dice.n_bars), "times": dice.rng.randint(1, 2)}
+
+
+def _bad_history(dice: Dice) -> Json:
+    patch = {"bars": {"SIM": dice.rng.choice([{"h": 1.0}, {"v": -1}, []])}}
+    fault = {"kind": "http", "method": "GET", "path": "/v2/stocks/bars", "effect": "edit", "patch": patch}
+    return {**fault, "nth": dice.rng.randint(4, 8), "times": dice.rng.randint(1, 3)}
+
+
+def _clock(dice: Dice) -> Json:
+    fault = {"kind": "http", "method": "GET", "path": "/v2/clock", "effect": "skew"}
+    seconds = dice.rng.choice([-45.0, -5.0, 5.0, 45.0])
+    return {**fault, "seconds": seconds, "nth": dice.rng.randint(2, 6), "times": dice.rng.randint(1, 3)}
+
+
+def _account(dice: Dice) -> Json:
+    acts = [
+        {"act": "cash", "amount": "20000"},
+        {"act": "cash", "amount": "-60000"},
+        {"act": "block"},
+        {"act": "unblock"},
+    ]
+    act = dice.rng.choice([*acts, {"act": "delist", "symbol": "SIM"}])
+    return {"kind": "venue", "bar": dice.rng.randint(1, dice.n_bars), "acts": [act]}
+
+
+def _kill(dice: Dice) -> Json:
+    point = dice.rng.choice(["submit", "commit", "intent", "fill", "read", "round", "write", "advance", "checkpoint"])
+    stage = dice.rng.choice(["before", "after"])
+    return {"kind": "kill", "point": point, "nth": dice.rng.randint(1, 4), "stage": stage}
 
 
 def _venue_act(dice: Dice) -> Json:
@@ -129,6 +167,7 @@ def _resume(dice: Dice) -> Json:
 _MAKERS: Final[tuple[Callable[[Dice], Json], ...]] = (
     *(_order_reply, _order_reply, _refusal, _read, _late_reply, _cancel_reply),
     *(_order_event, _order_event, _data, _hand, _venue_act, _halted_order, _resume),
+    *(_bad_bar, _bad_history, _clock, _account, _kill),
 )
 """One line a family of faults; a new family is a function and a line here."""
 
@@ -142,6 +181,8 @@ def random_scenario(seed: int) -> Scenario:
         moves = moves[:-1] + "x"
     faults = tuple(rng.choice(_MAKERS)(Dice(rng, n_bars)) for _ in range(rng.randint(1, _MOST_FAULTS)))
     stops = (rng.randint(2, n_bars - 1),) if rng.random() < 0.2 else ()
+    jumps = ((rng.randint(0, n_bars), rng.choice([-20.0, -4.0, 4.0, 20.0])),) if rng.random() < _CLOCKS_IN else ()
+    naps = ((rng.randint(1, n_bars), rng.choice([30.0, 100.0, 200.0])),) if rng.random() < _CLOCKS_IN else ()
     return Scenario(
         id=f"S{seed}",
         title=f"random session {seed}",
@@ -150,6 +191,8 @@ def random_scenario(seed: int) -> Scenario:
         volume=rng.choice(_VOLUMES),
         faults=faults,
         stops=stops,
+        jumps=jumps,
+        naps=naps,
         config={"reconcile_seconds": rng.choice(_COMPARED)},
     )
 

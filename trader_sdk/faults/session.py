@@ -9,16 +9,20 @@ from pathlib import Path
 from typing import Any, Final
 
 from trader_sdk.exchange.fault_plan import KillFault
-from trader_sdk.faults.actor import JOURNAL_FOLDER, Ended, Part, Told, run_apart, run_here
+from trader_sdk.faults.actor import JOURNAL_FOLDER, Ended, Part, run_apart, run_here
 from trader_sdk.faults.evidence import Evidence
 from trader_sdk.faults.scenario import Scenario
-from trader_sdk.faults.stage import Address, opened, read_log, struck_at
+from trader_sdk.faults.stage import Address, let_pass, opened, read_log, struck_at
 from trader_sdk.faults.strikes import held_by_other, strike_files
 from trader_sdk.live.events import bar_time
 from trader_sdk.live.journal import read_events
 from trader_sdk.live.recovery import read_last_words
 
+Words = list[tuple[str, Mapping[str, Any]]]
+"""Names and fields of what was told, in order."""
 _AFTER_LAST_BAR: Final = timedelta(seconds=30)
+_STARTS_AFTER_KILLS: Final = 3
+_RESTARTED_AFTER: Final = timedelta(seconds=20)
 
 
 def play(scenario: Scenario, folder: Path, archive: Path, *, own_process: bool = False) -> Evidence:
@@ -32,16 +36,15 @@ def play(scenario: Scenario, folder: Path, archive: Path, *, own_process: bool =
         archive: Holds a model of every symbol.
         own_process: Whether the exchange runs in a process of its own.
     """
-    told: list[tuple[str, Mapping[str, Any]]] = []
+    told: Words = []
     n_told, ended = 0, Ended()
     with opened(folder / "exchange", scenario, own_process=own_process) as address:
         root = folder / JOURNAL_FOLDER
         for start, until in enumerate(ends_of(scenario)):
-            n_told = len(told)
             strike_files(scenario.strikes, start, root)
             part = Part(scenario=scenario, address=address, folder=folder, archive=archive, until=until, start=start)
             with held_by_other(scenario.strikes, start, root):
-                ended = _run(part, lambda name, fields: told.append((name, fields)))
+                ended, n_told = _run(part, told)
             if ended.exit_code != 0 and not scenario.strikes:
                 break
         return evidence_of(scenario, folder, address, ended, told, n_before=n_told)
@@ -90,12 +93,25 @@ def ends_of(scenario: Scenario) -> list[datetime]:
     return [bar_time(starts[bar - 1]) + market.length + _AFTER_LAST_BAR for bar in (*scenario.stops, market.n_bars)]
 
 
-def _run(part: Part, told: Told) -> Ended:
+def _run(part: Part, told: Words) -> tuple[Ended, int]:
+    """Run the trader as a supervisor would; return how its last run ended, and how much was told before that."""
+
+    def tell(name: str, fields: Mapping[str, Any]) -> None:
+        told.append((name, fields))
+
     kills = [fault for fault in part.scenario.plan.faults if isinstance(fault, KillFault)]
     if not kills and not part.scenario.strikes:
-        return run_here(part, told)
+        n_told = len(told)
+        return run_here(part, tell), n_told
     for kill in kills:
-        ended = run_apart(part.model_copy(update={"kill": kill}), told)
+        n_told = len(told)
+        ended = run_apart(part.model_copy(update={"kill": kill}), tell)
         if ended.exit_code is not None:
-            return ended  # the step was not reached as often as the plan counts
-    return run_apart(part, told)
+            return ended, n_told  # the step was not reached as often as the plan counts
+    for _ in range(_STARTS_AFTER_KILLS if kills else 1):
+        n_told = len(told)
+        ended = run_apart(part, tell)
+        if any(name == "run_started" for name, _ in told[n_told:]):
+            break
+        let_pass(part.address, _RESTARTED_AFTER)  # a start that is refused is tried again
+    return ended, n_told

@@ -34,6 +34,7 @@ BOUNDS: Final = Timeouts(connect_seconds=1.0, read_seconds=0.4, total_seconds=0.
 """The trader's bounds of a request, scaled down so that a hanging reply costs a campaign no time."""
 _RETRY: Final = ReadRetry(attempts=3, wait_seconds=0.01)
 _LONGEST_NAP_SECONDS: Final = 7_200.0
+_SHORTEST_WAIT_SECONDS: Final = 0.001
 _PACED_SECONDS: Final = 60.0
 _START_SECONDS: Final = 20.0
 
@@ -153,7 +154,7 @@ class PlayedVenue:
 
     def _wait(self, seconds: float) -> None:
         """Let time pass while nothing of the trader runs."""
-        until = self._state.at + timedelta(seconds=seconds)
+        until = self._state.at + timedelta(seconds=max(seconds, _SHORTEST_WAIT_SECONDS))
         while self._state.at < until and not self._state.is_finished:
             self._state = self._control.ready(self._state.instant, wake_at=until).state
 
@@ -203,6 +204,15 @@ def opened(folder: Path, scenario: Scenario, *, own_process: bool) -> Iterator[A
     kind = LocalExchange if own_process else ThreadExchange
     with kind(folder, setup, bars, sessions=market.sessions(), fault_plan=plan_file) as exchange:
         yield Address.of(exchange)
+
+
+def let_pass(address: Address, span: timedelta) -> None:
+    """Let venue time pass while nobody trades."""
+    with LocalControl(address.control_url, Credentials.of(address.key, address.secret)) as control:
+        state = control.state()
+        until = state.at + span
+        while state.at < until and not state.is_finished:
+            state = control.ready(state.instant, wake_at=until).state
 
 
 def struck_at(address: Address) -> dict[str, Any]:

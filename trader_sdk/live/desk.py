@@ -65,6 +65,7 @@ class OrderDesk:
 
     Attributes:
         recheck: Says why an order that had to wait may not be sent any more.
+        clock: Says what time it is when an order leaves; the machine may have slept since the bar was decided on.
     """
 
     def __init__(self, broker: port.BrokerPort, journal: Journal, worker: BrokerWorker, listener: Listener) -> None:
@@ -76,6 +77,7 @@ class OrderDesk:
         self._cancels: dict[str, datetime] = {}
         self._of_resends = Sent()
         self.recheck: Recheck | None = None
+        self.clock: Callable[[], datetime] | None = None
 
     def commit(self, drafts: Sequence[Draft]) -> None:
         """Make ``drafts`` durable in one transaction, then tell the listener."""
@@ -166,7 +168,8 @@ class OrderDesk:
 
     async def _why_not(self, intent: OrderIntent, now: datetime) -> str | None:
         """Return why an order is not sent any more: its bar is old, or what risk allowed then it does not allow now."""
-        if now >= intent.fresh_until:
+        at = now if self.clock is None else max(now, self.clock())
+        if at >= intent.fresh_until:
             return "no longer fresh"  # sent at the bound itself, it would reach the venue after it
         if intent.client_order_id not in self._kept_back or self.recheck is None:
             return None

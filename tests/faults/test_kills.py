@@ -1,0 +1,23 @@
+"""Kill -9 at random instants: whatever was cut off, the next trader makes good."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from trader_sdk.faults.campaign import Archives
+from trader_sdk.faults.kills import run_kills
+
+KILLS = int(os.environ.get("FAULT_KILLS", "30"))
+"""The nightly setting is 500."""
+
+
+def test_oracles_hold_when_traders_are_killed_at_random_instants(tmp_path: Path, archives: Archives) -> None:
+    """Every session of killed traders ends as if nothing had happened, and there was something to lose in them."""
+    tally = run_kills(KILLS, tmp_path, archives, seed=11)
+    assert tally.violations == {}
+    assert tally.kills >= KILLS
+    assert sum(tally.after.values()) == tally.kills
+    assert tally.fills > 0
+    assert json.loads(json.dumps(tally.document()))["kills"] == tally.kills
