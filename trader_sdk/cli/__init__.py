@@ -26,6 +26,8 @@ COMMANDS: Final[tuple[tuple[str, str, str], ...]] = (
     ("flatten", "trader_sdk.cli.operate:flatten", "Close our positions and open no others."),
     ("report", "trader_sdk.cli.report:report", "Draw what a run did: a page, its numbers and pictures."),
     ("replay", "trader_sdk.cli.replay:replay", "Decide a journal again, bit for bit."),
+    ("golive", "trader_sdk.cli.golive:golive", "Say what is missing before real money, and arm it."),
+    ("doctor", "trader_sdk.cli.doctor:doctor", "Check that everything is there that a run needs."),
     ("reconcile", "trader_sdk.cli.reconcile:reconcile", "Compare journal, sleeves and venue."),
 )
 GROUPS: Final[tuple[tuple[str, str, str], ...]] = (
@@ -33,6 +35,7 @@ GROUPS: Final[tuple[tuple[str, str, str], ...]] = (
     ("archive", "trader_sdk.cli.archive:app", "Look into a training archive, promote and revert."),
     ("models", "trader_sdk.cli.operate:app", "Disable and enable models of a run."),
     ("journal", "trader_sdk.cli.journal:app", "Back up and check the journal of a run."),
+    ("config", "trader_sdk.cli.config:app", "Settings: profiles and whom to notify."),
     ("features", "trader_sdk.cli.features:app", "Check a feature provider."),
     ("data", "trader_sdk.cli.data:app", "Look at bars and convert them."),
     ("exchange", "trader_sdk.cli.exchange:app", "Serve the embedded paper exchange."),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from trader_sdk.cli.output import Output
+from trader_sdk.cli.run_settings import notified, settings_of
 from trader_sdk.contract.errors import EXIT_SIGINT, SdkError, UsageError
 from trader_sdk.live.signals import handle_signals, keep_kill_signal
 
@@ -66,6 +67,9 @@ def run(
     metrics_port: Annotated[
         int | None, typer.Option(min=0, max=65_535, help="Serve Prometheus metrics on 127.0.0.1; 0 takes a free port.")
     ] = None,
+    profile: Annotated[
+        str | None, typer.Option(envvar="TRADER_PROFILE", help="Keys and state folder of a profile of trader.toml.")
+    ] = None,
     json: Annotated[int, typer.Option(min=0, max=1, help="1: JSON lines.")] = 0,
     json_file: Annotated[Path | None, typer.Option(help="Also write the events here.")] = None,
 ) -> int:
@@ -77,6 +81,7 @@ def run(
     keep_kill_signal()
     output = Output(json_lines=json == 1, json_file=json_file, run_id=new_run_id())
     screen = RunScreen(output)
+    home, settings = settings_of(profile)
     strict = paper == 0 if strict_version is None else strict_version == 1
     try:
         config = LiveConfig.of(
@@ -95,7 +100,7 @@ def run(
             speed_seconds=speed,
             dry_run=dry_run == 1,
             once=once == 1,
-            state_dir=state_dir_of(state_dir),
+            state_dir=state_dir_of(state_dir or home),
             confirm_live=confirm_live,
             accept_policies=tuple(accept_policy or ()),
             require_signature=_accepted_keys(require_signature),
@@ -103,7 +108,8 @@ def run(
             pins=pins,
             recalls=recalls,
         )
-        return _trade(config, screen, metrics_port)
+        with notified(screen, settings):
+            return _trade(config, screen, metrics_port)
     finally:
         screen.close()
         output.close()

@@ -29,6 +29,7 @@ class RunScreen:
     def __init__(self, output: Output, on_broken_pipe: Callable[[], None] = lambda: None) -> None:
         self._output = output
         self.on_broken_pipe = on_broken_pipe
+        self.also: Callable[[str, Fields], None] = lambda _name, _fields: None
         self.look: Callable[[], Board] | None = None
         self._board: RunBoard | None = None
         self._rows: list[Fields] = []
@@ -42,6 +43,7 @@ class RunScreen:
     def show(self, name: str, fields: Fields) -> None:
         """Tell one fact."""
         self._said.add(name)
+        self.also(name, fields)
         if self._is_broken:
             return
         try:
@@ -240,10 +242,6 @@ def _trouble(fields: Fields) -> str:
 
 def _limit_changed(fields: Fields) -> str:
     return f"  {fields['symbol']}: {fields['limit']}: {fields['cause']}"
-
-
-def _metrics_served(fields: Fields) -> str:
-    return f"metrics on http://127.0.0.1:{fields['port']}/metrics"
 
 
 def _metrics_served(fields: Fields) -> str:

@@ -15,6 +15,8 @@ from trader_sdk.contract.timeframe import Timeframe
 from trader_sdk.risk import DEFAULT_RISK_LIMITS, RiskLimits
 from trader_sdk.signing import PublicKey
 
+ARMED_FILE: Final = "armed.json"
+"""What `trader golive` leaves in the state folder."""
 REAL_DAILY: Final = "real-daily"
 SIMULATED_1MIN: Final = "simulated-1min"
 DEFAULT_MAX_BARS: Final = 390
@@ -160,8 +162,9 @@ def resolve_mode(config: LiveConfig, *, has_keys: bool) -> TradingMode:
 def _live(config: LiveConfig, *, has_keys: bool) -> TradingMode:
     if not has_keys:
         raise _missing("--paper 0 needs API keys", "ALPACA_API_KEY and ALPACA_SECRET_KEY in the environment")
-    if not config.confirm_live:
-        raise _missing("--paper 0 needs a confirmation", "--confirm-live <last 4 of the account number>")
+    if not config.confirm_live and not (config.state_dir / ARMED_FILE).is_file():
+        expected = "--confirm-live <last 4 of the account number>, or an arming record of `trader golive`"
+        raise _missing("--paper 0 needs a confirmation", expected)
     _check_alpaca(config)
     return TradingMode.LIVE
 

@@ -14,6 +14,7 @@ from trader_sdk.broker import port
 from trader_sdk.contract.bars import Bars
 from trader_sdk.contract.documents import JournalEvent, TradingMode
 from trader_sdk.contract.errors import BrokerError, ConfigError, HaltedError
+from trader_sdk.live.arming import check_armed
 from trader_sdk.live.calendar_cache import covers, keep_calendar, kept_calendar
 from trader_sdk.live.clock import Clock
 from trader_sdk.live.config import LiveConfig, check_confirmation
@@ -106,7 +107,11 @@ async def open_session(config: LiveConfig, selection: Selection, venue: Venue, l
     broker, worker = venue.broker, venue.worker
     mode = mode_of(broker)
     account = await worker.call(broker.account)
-    check_confirmation(config, account.number)
+    if config.paper or config.confirm_live is not None:
+        check_confirmation(config, account.number)
+    else:
+        digests = {symbol: live.model.sha256 for symbol, live in selection.models.items()}
+        check_armed(config.state_dir, account.number, digests, config.risk)
     if account.trading_blocked:
         found = ", ".join(account.blocks) or account.status
         raise HaltedError("HALTED", "the venue has blocked this account", where=mode.value, found=found)
