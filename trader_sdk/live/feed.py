@@ -35,6 +35,7 @@ class Feed:
         barrier_seconds: How long after a minute's end the stream is waited for before REST is asked.
 
     Attributes:
+        corrections: Bars that the stream corrected after they were given; whoever applies them empties it.
         came_streamed: Whether any of the last bars came over the stream.
         is_degraded: Says whether the stream is known to bring nothing, so that it is not waited for.
         is_doubted: Says whether a streamed bar is not believed, so that REST is asked for it.
@@ -57,6 +58,7 @@ class Feed:
         self._streamed: dict[str, dict[int, Bar]] = {symbol: {} for symbol in symbols}
         self._arrived = asyncio.Event()
         self._awaited, self._missing = 0, set[str]()
+        self.corrections: list[Bar] = []
         self.came_streamed = False
         self.is_degraded: Callable[[], bool] = lambda: False
         self.is_doubted: Callable[[Bar], bool] = lambda _: False

@@ -226,6 +226,8 @@ def _model_loaded(ledger: Ledger, event: JournalEntry) -> None:
 def _bar_closed(ledger: Ledger, event: JournalEntry) -> None:
     symbol, close = event.body["symbol"], Decimal(event.body["close"])
     bar_at = bar_ns(parse_time(event.body["bar"]))
+    if bar_at < ledger.bars.get(symbol, 0):
+        return  # the correction of an older bar: windows hold it, the books stand at the newest
     ledger.bars[symbol] = bar_at
     ledger.prices[symbol] = close
     if bar_at > ledger.newest_bar:

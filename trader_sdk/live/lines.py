@@ -216,6 +216,12 @@ class SymbolLine:
         self._last, self.may_be_whole = bar, bool(missing)
         self._level.note(bar)
 
+    def succeeded_by(self, live: LiveModel) -> SymbolLine:
+        """Return a line of another model that stands where this one stands."""
+        line = SymbolLine(live, self.rules, self._schedule, self.budget_seconds)
+        line.take_over(self)
+        return line
+
     def take_over(self, before: SymbolLine) -> None:
         """Stand where the line before stands: the same bars, gaps and rules."""
         self._last, self._gap_left, self._level = before._last, before._gap_left, before._level

@@ -144,10 +144,13 @@ class SessionLoop:
             await self._wind_down()
 
     async def step(self, bars: Mapping[str, Sequence[Bar]]) -> StepReport:
-        """Book what happened, then decide on bars that the caller brings."""
+        """Book what happened, then decide on bars that the caller brings; without any, only send what is due."""
         now = self._session.clock.now()
         await self.operations.serve(now)
         await self._session.desk.refresh(now)
+        if not bars and not self._session.step.is_unfinished:
+            await self._dispatch.send(now)
+            return StepReport(now, self._session.journal.ledger.newest_bar, {}, {})
         return await self._step(bars, now)
 
     def _is_done(self, until: datetime | None) -> bool:
@@ -249,6 +252,8 @@ class SessionLoop:
 
     async def _step(self, bars: Mapping[str, Sequence[Bar]], now: datetime) -> StepReport:
         session, ledger = self._session, self._session.journal.ledger
+        if bars:
+            session.step.correct(session.feed.corrections, now)
         began = time.perf_counter()
         report = await (session.step.run(bars, ledger, now) if bars else session.step.finish(ledger, now))
         decide_ms = (time.perf_counter() - began) * 1e3

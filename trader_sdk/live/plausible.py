@@ -53,7 +53,7 @@ class PriceLevel:
             return shape
         level = self._closes[-1]
         jump = max(abs(math.log(price / level)) for price in (bar.open, bar.close))
-        if jump <= LEAST_JUMP or jump <= self._bound():  # the bound is asked for hundreds of symbols a bar only if needed
+        if jump <= LEAST_JUMP or jump <= self._bound():
             return None
         return f"the price jumped from {level:g} to {bar.close:g}"
 

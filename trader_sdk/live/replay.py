@@ -141,7 +141,13 @@ class Replay:
         elif entry.event is JournalEvent.MODEL_LOADED:
             live = self._load(entry.body)
             self._models[live.symbol] = live
+            if self._lines is not None and live.symbol in self._lines:
+                self._swapped(live, self._lines)
             self.report.models[live.symbol] = entry.body["sha256"]
+
+    def _swapped(self, live: LiveModel, lines: Lineup) -> None:
+        """Let a model take over in mid-session, as the run did."""
+        lines.install(lines[live.symbol].succeeded_by(live))
 
     def _decide(self) -> None:
         moment, self._moment = self._moment, _Moment()

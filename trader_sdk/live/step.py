@@ -90,6 +90,12 @@ class BarStep:
         self.pre_trade: PreTrade | None = None
         self.is_disturbed: Callable[[], bool] = lambda: False
 
+    def correct(self, corrections: list[Bar], now: datetime) -> None:
+        """Put corrected bars in their places, and forget them; no bar is decided on twice."""
+        taken = [bar for bar in corrections if self._lines.revise(bar)]
+        corrections.clear()
+        self._desk.commit([bar_draft(bar, now) for bar in taken])
+
     async def run(self, bars: Mapping[str, Sequence[Bar]], ledger: Ledger, now: datetime) -> StepReport:
         """Decide on each symbol's newest bar and commit bars, decisions and intents together.
 

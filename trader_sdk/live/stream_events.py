@@ -112,6 +112,7 @@ class StreamInbox:
         if not self._feed.heard(bar):
             at = rfc3339(bar_time(bar.t))
             self.watch.say("bar_revised", {"symbol": bar.symbol, "bar": at, "close": bar.close})
+            self._feed.corrections.append(bar)
 
     def _status(self, raw: Mapping[str, Any]) -> None:
         code, symbol = str(raw.get("sc", "")), str(raw.get("S", ""))

@@ -152,10 +152,8 @@ class Swaps:
         observations = failed.live.observations
         same = observations.schema.sha256 == trial.before.observations.schema.sha256
         before = replace(trial.before, observations=observations) if same else trial.before
-        line = SymbolLine(before, failed.rules, self._session.schedule, failed.budget_seconds)
         self._record(failed.live, before, f"rolled back: {fault}", 0, now)
-        line.take_over(failed)
-        lines.install(line)
+        lines.install(failed.succeeded_by(before))
         del self._probation[symbol]
         self._refused[symbol] = failed.live.model.sha256
         self._say("model_rolled_back", {"symbol": symbol, "sha256": failed.live.model.sha256, "why": fault})

@@ -164,7 +164,10 @@ class LiveTrader:
         return await self.finish(self._stop_code or 0)
 
     async def step(self, bars: Sequence[Bar]) -> StepReport:
-        """Decide on closed bars that the caller brings, and send what follows; for a loop of one's own."""
+        """Decide on closed bars that the caller brings, and send what follows; for a loop of one's own.
+
+        Without bars it books what the venue did meanwhile and sends what has become due, as orders for an opening do.
+        """
         grouped: dict[str, list[Bar]] = {}
         for bar in bars:
             grouped.setdefault(bar.symbol, []).append(bar)

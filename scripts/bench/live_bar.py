@@ -1,0 +1,198 @@
+"""A bar close of hundreds of symbols in the live trader, from the last bar frame received to the last order written.
+
+The exchange is a process of its own and the trader is the real one, through alpaca-py and a journal on disk. What the
+exchange takes is waiting; our own share is the processor time of the trader's process between the two moments, all
+threads, journal and JSON included. ``python scripts/bench/live_bar.py [--quick] [--json-file F]``
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import statistics
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rows import Row, limit, main
+
+SYMBOLS, ORDERS, BARS, THROWN_AWAY = 500, 20, 9, 2
+QUICK_SYMBOLS, QUICK_BARS = 40, 4
+GOAL_MS = 50.0
+HIDDEN = (512, 256)
+STAGES = {
+    "frames": ("trader_sdk.live.stream_events", "StreamInbox", "_drain"),
+    "reads": ("trader_sdk.broker.alpaca_http", "AlpacaHttp", "read"),
+    "submit": ("trader_sdk.broker.alpaca", "AlpacaBroker", "submit"),
+    "doubt": ("trader_sdk.live.loop", "SessionLoop", "_is_doubted"),
+    "features": ("trader_sdk.features.many", "UniverseProvider", "push_many"),
+    "decisions": ("trader_sdk.decision_streams", "DecisionStreams", "decide"),
+    "lineup": ("trader_sdk.live.lineup", "Lineup", "take"),
+    "plan": ("trader_sdk.live.step", "BarStep", "_plan"),
+    "risk": ("trader_sdk.live.step", "", "assess_all"),
+    "journal": ("trader_sdk.live.journal", "Journal", "append"),
+}
+
+
+@dataclass
+class Moment:
+    """Wall and processor time."""
+
+    wall: float
+    cpu: float
+
+    @classmethod
+    def now(cls) -> Moment:
+        """Return this moment."""
+        return cls(time.perf_counter(), time.process_time())
+
+
+@dataclass
+class Bar:
+    """What one bar close took, in milliseconds."""
+
+    total: float
+    own: float
+    orders: int
+    stages: dict[str, float]
+
+
+@dataclass
+class Watch:
+    """Notes when frames came, orders were written, and what each stage took in between."""
+
+    frame: Moment = field(default_factory=Moment.now)
+    written: Moment | None = None
+    orders: int = 0
+    stages: Counter[str] = field(default_factory=Counter)
+    bars: list[Bar] = field(default_factory=list)
+
+    def saw_frame(self) -> None:
+        """A bar came: what was measured before belongs to the bar before."""
+        self.close()
+        self.frame = Moment.now()
+
+    def wrote(self) -> None:
+        """An order's last byte was handed to the system."""
+        self.written, self.orders = Moment.now(), self.orders + 1
+        self.noted = dict(self.stages)
+
+    def close(self) -> None:
+        """Keep the bar that was measured, if any."""
+        if self.written is not None:
+            total, own = self.written.wall - self.frame.wall, self.written.cpu - self.frame.cpu
+            self.bars.append(Bar(total * 1e3, own * 1e3, self.orders, {k: v * 1e3 for k, v in self.noted.items()}))
+        self.written, self.orders = None, 0
+        self.stages.clear()
+
+
+def measure(quick: bool) -> Iterator[Row]:
+    """Yield the rows of a bar close."""
+    symbols, bars = (QUICK_SYMBOLS, QUICK_BARS) if quick else (SYMBOLS, BARS)
+    watch = Watch()
+    _instrument(watch)
+    with tempfile.TemporaryDirectory() as folder:
+        _trade(Path(folder), symbols, bars + THROWN_AWAY, watch)
+    kept = watch.bars[THROWN_AWAY:]
+    assert all(bar.orders == ORDERS for bar in kept), [bar.orders for bar in kept]
+    own, total = (statistics.median(getattr(bar, name) for bar in kept) for name in ("own", "total"))
+    stages = {name: statistics.median(bar.stages.get(name, 0.0) for bar in kept) for name in STAGES}
+    shown = ", ".join(f"{name} {value:.1f}" for name, value in stages.items())
+    note = f"{symbols} symbols, {ORDERS} orders, {len(kept)} bars; wall {total:.0f} ms; own by stage: {shown}"
+    yield limit("live bar close, own share", f"limit of {GOAL_MS:g} ms", GOAL_MS, own, "ms", note=note)
+
+
+def _instrument(watch: Watch) -> None:
+    import urllib3.connection
+
+    from trader_sdk.broker.port import StreamKind
+    from trader_sdk.live.stream_events import StreamInbox
+
+    for stage, (module, owner, name) in STAGES.items():
+        home = __import__(module, fromlist=["_"])
+        kind = getattr(home, owner) if owner else home
+        setattr(kind, name, _timed(getattr(kind, name), stage, watch))
+    put, request = StreamInbox.put, urllib3.connection.HTTPConnection.request
+
+    def seen(self: Any, event: Any) -> None:
+        if event.kind is StreamKind.BAR:
+            watch.saw_frame()
+        put(self, event)
+
+    def written(self: Any, method: str, url: str, *given: Any, **named: Any) -> None:
+        request(self, method, url, *given, **named)
+        if method == "POST" and url.endswith("/orders"):
+            watch.wrote()
+
+    StreamInbox.put = seen  # type: ignore[method-assign]  # the bench listens in
+    urllib3.connection.HTTPConnection.request = written  # type: ignore[method-assign]  # the bench listens in
+
+
+def _timed(work: Callable[..., Any], stage: str, watch: Watch) -> Callable[..., Any]:
+    @wraps(work)
+    def called(*given: Any, **named: Any) -> Any:
+        began = time.thread_time()
+        try:
+            return work(*given, **named)
+        finally:
+            watch.stages[stage] += time.thread_time() - began
+
+    return called
+
+
+def _trade(folder: Path, n_symbols: int, n_bars: int, watch: Watch) -> None:
+    from trader_sdk.faults.scenario import Scenario
+    from trader_sdk.faults.stage import PlayedVenue, opened
+    from trader_sdk.live import LiveConfig, LiveTrader
+    from trader_sdk.live.events import bar_time
+
+    symbols = [f"S{number:03}" for number in range(n_symbols)]
+    moves = {symbol: "." + ("DU" * n_bars)[:n_bars] if i < ORDERS else "." for i, symbol in enumerate(symbols)}
+    scenario = Scenario(id="BENCH", title="a bar close", right="no order is late", moves=moves, pace_seconds=0.05)
+    archive = _archive(folder, symbols)
+    until = bar_time(scenario.market.replay_start()) + timedelta(minutes=n_bars + 1, seconds=30)
+    logging.getLogger("alpaca").setLevel(logging.CRITICAL)
+    with opened(folder / "exchange", scenario, own_process=True) as address:
+        venue = PlayedVenue(address, scenario)
+        config = LiveConfig.of(archive=str(archive), state_dir=folder / "state", shadow="none")
+        trader = LiveTrader(config, archive=archive, broker=venue.broker, clock=venue.clock)
+
+        async def run() -> None:
+            async with trader:
+                print(f"ready with {len(trader.session.lines)} symbols")
+                if hasattr(os, "sched_setaffinity"):
+                    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+                await trader.run(until)
+                watch.close()
+
+        asyncio.run(run())
+        venue.close()
+
+
+def _archive(folder: Path, symbols: list[str]) -> Path:
+    """Archive one model of the reference shape for all symbols; it buys what fell and sells what rose."""
+    from trader_sdk.archive.manager import TrainingArchiveManager
+    from trader_sdk.contract.timeframe import Timeframe
+    from trader_sdk.faults.model import summary_of, write_checkpoint
+
+    rng = np.random.default_rng(0)
+    path = write_checkpoint(
+        folder / "one.safetensors", None, Timeframe.MIN_1, hidden=HIDDEN, gain=50.0, hold=0.5, noise=rng
+    )
+    models = {symbol: summary_of(path, symbol, Timeframe.MIN_1) for symbol in symbols}
+    TrainingArchiveManager(folder / "archive", who="bench").archive_training_run(
+        {"schema": 1, "run": {}, "models": models}
+    )
+    return folder / "archive"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(measure))
