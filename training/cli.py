@@ -56,6 +56,7 @@ def run(
     hidden: Annotated[str | None, typer.Option(help="Widths of the trunk, for example 128,64.")] = None,
     cost_model: Annotated[str | None, typer.Option(help="us_equity@1 or crypto@1.")] = None,
     model_version: Annotated[str | None, typer.Option(help="Contract version to train.")] = None,
+    features: Annotated[str | None, typer.Option(help="package.module:Provider instead of our columns.")] = None,
     parent: Annotated[Path | None, typer.Option(help="Checkpoint to start from, as one that `pretrain` wrote.")] = None,
     tensorboard: Annotated[int, typer.Option(min=0, max=1, help="1: also draw the run in RUN/tensorboard.")] = 0,
     json: Json = 0,
@@ -75,6 +76,7 @@ def run(
         blocks=integers(blocks, "--blocks"),
         cost_model=cost_model,
         model_version=model_version,
+        features=features,
         parent=None if parent is None else str(parent),
     )
     bars = bars_of(data, symbol, timeframe, until)

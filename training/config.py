@@ -35,6 +35,7 @@ class TrainConfig(BaseModel):
         blocks: Bars of TRAIN, SELECT and GATE; None for 40/20/40 of what is left after warm-up.
         cost_model: Name of the cost model.
         model_version: Contract version to train.
+        features: ``package.module:Provider`` that computes the market columns; None for the package's own.
         horizon: Bars whose mean return is rewarded, the next one first; 1 rewards the next bar alone.
         residual_momentum: Reward what a trailing trend, and the peers where there are any, do not explain.
         cross_sectional_demean: Reward what is left of a return without the mean of the symbol and its peers.
@@ -73,6 +74,7 @@ class TrainConfig(BaseModel):
     blocks: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
     cost_model: str = "us_equity@1"
     model_version: str = CURRENT_MODEL_VERSION
+    features: str | None = None
     horizon: int = Field(1, ge=1, le=256)
     residual_momentum: bool = False
     cross_sectional_demean: bool = False

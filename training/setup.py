@@ -14,8 +14,10 @@ from trader_sdk.archive.gate import assess_model_quality
 from trader_sdk.archive.policy import ModelGatingConfig
 from trader_sdk.contract.bars import Bars
 from trader_sdk.contract.costs import cost_model
+from trader_sdk.contract.errors import DataError
 from trader_sdk.contract.spec import MODEL_SPECS
-from trader_sdk.features import Ohlcv53Provider, build_schema
+from trader_sdk.features import FeatureProvider, Ohlcv53Provider, build_schema
+from trader_sdk.features.provider import load_provider
 from training.checkpoints import CheckpointKeeper
 from training.config import TrainConfig
 from training.env import TradingEnvs
@@ -62,13 +64,37 @@ def prepare(bars: Bars, config: TrainConfig, *, source: str, label: str, started
     if not source:
         raise violation("010", "the source of the bars is not named", epoch=0, value=0, limit=0, regime="any")
     spec = MODEL_SPECS[config.model_version]
-    schema = build_schema(
-        spec.version, bars.timeframe, calendar=bars.calendar, feed=bars.feed, adjustment=bars.adjustment
-    )
-    market = Market.build(bars, Ohlcv53Provider(schema))
+    provider = provider_for(config, bars)
+    market = Market.build(bars, provider)
     blocks = blocks_of(market, spec, config.blocks, config.n_windows)
     provenance = Provenance.of(bars, source)
-    return PreparedRun(market, blocks, RunFacts(spec, schema, provenance, label, started_at))
+    return PreparedRun(market, blocks, RunFacts(spec, provider.schema, provenance, label, started_at))
+
+
+def provider_for(config: TrainConfig, bars: Bars) -> FeatureProvider:
+    """Return what computes the market columns: the provider that the configuration names, or the package's own.
+
+    Raises:
+        ConfigError: There is no such provider.
+        DataError: It is made for other bars, or for another number of columns.
+    """
+    spec = MODEL_SPECS[config.model_version]
+    stated = {"calendar": bars.calendar, "feed": bars.feed, "adjustment": bars.adjustment}
+    if config.features is None:
+        return Ohlcv53Provider(build_schema(spec.version, bars.timeframe, **stated))
+    provider = load_provider(config.features)()
+    wanted = {"timeframe": bars.timeframe.value, **stated, "n_features": spec.n_features}
+    found = {name: getattr(provider.schema, name) for name in wanted}
+    if found != wanted:
+        raise DataError(
+            "BARS",
+            "the features are made for other bars",
+            where=config.features,
+            expected=wanted,
+            found=found,
+            remedy="Use bars of the provider's schema, or a provider of these bars and this model version.",
+        )
+    return provider
 
 
 def trainer_of(
