@@ -1,7 +1,8 @@
-"""Record a run on a terminal of 80 columns as text: ``python scripts/record_terminal.py [FILE]``.
+"""Record what the README's first command and the commands after it show on a terminal of 80 columns, as text.
 
-The run is the README's first command on the packaged demo. What differs from run to run (names, times, milliseconds) is
-written with fixed characters, so that the text changes only when what people see changes.
+``python scripts/record_terminal.py`` writes the recordings into ``docs/guide/looking.md``, each between its markers.
+What differs from run to run (names, milliseconds, digests of names) is written with fixed characters, so that the page
+changes only when what people see changes.
 """
 
 from __future__ import annotations
@@ -21,7 +22,15 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[1]
 COLUMNS: Final = 80
 ROWS: Final = 40
-ARGUMENTS: Final = ("--paper", "1", "--strict-version", "1", "--max-bars", "30")
+PAGE: Final = ROOT / "docs" / "guide" / "looking.md"
+COMMANDS: Final[dict[str, tuple[str, ...]]] = {
+    "run": ("python", "scripts/live_trader.py", "--paper", "1", "--strict-version", "1", "--max-bars", "12"),
+    "status": ("trader", "status"),
+    "why": ("trader", "why", "SIM", "--last", "4"),
+    "fills": ("trader", "fills"),
+    "replay": ("trader", "replay"),
+}
+"""By name, in order; all on the state folder of the first."""
 _KEYS: Final = ("ALPACA_", "APCA_")
 _CONTROL: Final = re.compile(r"\x1b\[(\??)([\d;]*)([A-Za-z])|[\r\n]")
 _VARYING: Final = (
@@ -31,6 +40,8 @@ _VARYING: Final = (
     (re.compile(r"(?<=ready in )\d+\.\d"), "0.3"),
     (re.compile(r" \d+ ms "), " 9 ms "),
     (re.compile(r"(?<=agree \()[0-9a-f]{8}"), "5eed5eed"),
+    (re.compile(r"lt1-main-1-(\w+)-(\w+)-e0-[0-9a-f]{8}"), r"lt1-main-1-\1-\2-e0-5eed5eed"),
+    (re.compile(r"(?<=execution )[0-9a-f-]{36}"), "4bce2312-3dc8-5d49-bd66-3a10037422af"),
 )
 
 
@@ -70,20 +81,27 @@ class Screen:
         return "\n".join(line.rstrip() for line in self.lines).strip("\n") + "\n"
 
 
-def record(arguments: tuple[str, ...] = ARGUMENTS) -> Screen:
-    """Return the terminal after ``scripts/live_trader.py`` with ``arguments`` ended on it."""
-    screen = Screen()
+def record() -> dict[str, str]:
+    """Return the terminal after each command, by its name."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "scripts/live_trader.py", *arguments, "--state-dir", folder]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(_KEYS)}
-        ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-        environment |= {"TERM": "xterm", "NO_COLOR": "1", "COLUMNS": str(COLUMNS), "LINES": str(ROWS)}
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=theirs, stderr=theirs)  # noqa: S603
-        os.close(theirs)
-        screen.feed(_everything(ours))
-        process.wait()
-    return screen
+        return {
+            name: settled(f"$ {' '.join(command)}\n{_shown(command, folder)}") for name, command in COMMANDS.items()
+        }
+
+
+def _shown(command: tuple[str, ...], folder: str) -> str:
+    program = ["-c", "from trader_sdk.cli import main; main()"] if command[0] == "trader" else []
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(_KEYS)}
+    environment |= {"TERM": "xterm", "NO_COLOR": "1", "COLUMNS": str(COLUMNS), "LINES": str(ROWS)}
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+    argv = [sys.executable, *program, *command[1:], "--state-dir", folder]
+    process = subprocess.Popen(argv, cwd=ROOT, env=environment, stdout=theirs, stderr=theirs)  # noqa: S603 - our own
+    os.close(theirs)
+    screen = Screen()
+    screen.feed(_everything(ours))
+    process.wait()
+    return screen.text
 
 
 def _everything(terminal: int) -> str:
@@ -106,15 +124,14 @@ def settled(text: str) -> str:
     return text
 
 
-def page(screen: Screen) -> str:
-    """Return the recording as a page."""
-    command = f"$ python scripts/live_trader.py {' '.join(ARGUMENTS)}"
-    return settled(f"{command}\n{screen.text}")
+def page(text: str, recordings: dict[str, str]) -> str:
+    """Return a page with each recording between its markers."""
+    for name, shown in recordings.items():
+        block = f"<!-- recorded: {name} -->\n```text\n{shown}```\n<!-- end -->"
+        text, count = re.subn(rf"<!-- recorded: {name} -->.*?<!-- end -->", lambda _: block, text, flags=re.DOTALL)  # noqa: B023 - used at once
+        assert count == 1, name
+    return text
 
 
 if __name__ == "__main__":
-    recorded = page(record())
-    if len(sys.argv) > 1:
-        Path(sys.argv[1]).write_text(recorded, "utf-8")
-    else:
-        sys.stdout.write(recorded)
+    PAGE.write_text(page(PAGE.read_text("utf-8"), record()), "utf-8")

@@ -240,7 +240,9 @@ def _trouble(fields: Fields) -> str:
     return f"  broker: {fields['message']} ({fields['in_a_row']} in a row)"
 
 
-def _limit_changed(fields: Fields) -> str:
+def _limit_changed(fields: Fields) -> str | None:
+    if fields["limit"] == "watermark" and not fields["cause"]:
+        return None  # kept for the next start; the line a bar has equity and drawdown
     return f"  {fields['symbol']}: {fields['limit']}: {fields['cause']}"
 
 

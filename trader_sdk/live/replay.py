@@ -166,14 +166,21 @@ class Replay:
             self._compare(recorded, decided[symbol])
         for _ in lines.prepare(bars):
             pass
-        # The bars of this moment have marked the sleeves by now.
-        self._sleeves = [(self._ledger.seq, dict(self._ledger.sleeves))]
+        self._forget(moment)
 
     def _sleeves_at(self, moment: _Moment) -> Mapping[str, Sleeve]:
         """Return the sleeves as they stood when the models were asked: fills may have been booked before the commit."""
         after = next(iter(moment.decisions.values())).get("decided_after")
         known = [sleeves for seq, sleeves in self._sleeves if after is None or seq <= after]
         return known[-1] if known else self._ledger.sleeves
+
+    def _forget(self, moment: _Moment) -> None:
+        """Keep the sleeves from this moment on: what has no order is written down after the orders, decided before."""
+        after = next(iter(moment.decisions.values())).get("decided_after", self._ledger.seq)
+        base = [kept for kept in self._sleeves if kept[0] <= after][-1:]
+        later = [kept for kept in self._sleeves if kept[0] > after]
+        # The bars of this moment have marked the sleeves by now.
+        self._sleeves = [*base, *later, (self._ledger.seq, dict(self._ledger.sleeves))]
 
     def _started(self) -> Lineup:
         if self._lines is None:
