@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from trader_sdk.cli.model_texts import MODEL_TEXTS
 from trader_sdk.cli.replay import loader_of
 from trader_sdk.contract.documents import JournalEvent
 from trader_sdk.faults.actor import JOURNAL_FOLDER
@@ -44,6 +45,8 @@ def test_swap_and_revert_are_told_with_both_digests(archives: Archives, tmp_path
     assert [body["model_sha256"] for body in decisions][:8] == [old] * 4 + [new] * 3 + [old]
     assert all(body["logits"] is not None for body in decisions)
     assert (evidence.exit_code, evidence.ledger.state.value) == (0, "ACTIVE")
+    lines = [MODEL_TEXTS[name](fields) for name, fields in evidence.told if name in MODEL_TEXTS]
+    assert [str(line).startswith("MODEL SIM ") for line in lines if line is not None and "->" in line] == [True, True]
     (folder,) = (tmp_path / JOURNAL_FOLDER).glob("*/journal.db")
     again = Replay(folder.parent, loader_of(str(tmp_path / "archive"), None, None)).run(evidence.entries)
     assert (again.is_exact, again.identical) == (True, len(decisions))

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from trader_sdk.cli.model_texts import MODEL_TEXTS
 from trader_sdk.cli.output import Output
 
 if TYPE_CHECKING:
@@ -325,4 +326,5 @@ _TEXTS: Final[Mapping[str, Callable[[Fields], str | None]]] = {
     "state_changed": _state,
     "kill_switch": _kill_switch,
     "run_finished": _finished,
+    **MODEL_TEXTS,
 }
