@@ -132,7 +132,7 @@ def next_bars(what: str, whom: str, at: int) -> dict[str, list[Bar]]:
     return bars
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(happenings)
 def test_lineup_decides_as_each_line_alone_whatever_happens_to_bars(story: list[tuple[str, str]]) -> None:
     """Missing, implausible, invalid, late, doubled, stale and corrected bars: same reasons, same bits, same actions."""
