@@ -15,9 +15,7 @@ import signal
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Final
@@ -29,19 +27,19 @@ from trader_sdk.contract.documents import JournalEvent
 from trader_sdk.contract.errors import SdkError
 from trader_sdk.exchange.fault_plan import KillFault, KillPoint, Stage
 from trader_sdk.faults.archive_acts import Meddler
+from trader_sdk.faults.forking import fork_server
 from trader_sdk.faults.scenario import Scenario
 from trader_sdk.faults.stage import Address, PlayedVenue
 from trader_sdk.faults.strikes import arm_strikes
 from trader_sdk.live.config import LiveConfig
 from trader_sdk.live.journal import Journal
-from trader_sdk.live.signals import handle_signals, keep_kill_signal
 from trader_sdk.live.trader import LiveTrader
+from trader_sdk.signals import handle_signals, keep_kill_signal
 
 JOURNAL_FOLDER: Final = "journal"
 _SCALED: Final[Mapping[str, Any]] = {"unknown_grace_seconds": 0.05, "stream_barrier_seconds": 0.4}
 """Waits on the wall clock, scaled down like the bounds of requests."""
 _PART_SECONDS: Final = 300.0
-_PRELOADED: Final = ("trader_sdk.faults.actor", "trader_sdk.broker.streams", "trader_sdk.archive.manager", "pandas")
 _KILLED_AT: Final[Mapping[KillPoint, tuple[type, str, JournalEvent | None]]] = {
     KillPoint.SUBMIT: (AlpacaBroker, "submit", None),
     KillPoint.COMMIT: (Journal, "append", None),
@@ -142,7 +140,7 @@ def start_apart(part: Part, *, from_nothing: bool = False) -> tuple[BaseProcess,
         part: What it plays.
         from_nothing: Start a new interpreter that has imported nothing, as a supervisor does.
     """
-    context = multiprocessing.get_context("spawn") if from_nothing else _server()
+    context = multiprocessing.get_context("spawn") if from_nothing else fork_server()
     hears, says = context.Pipe(duplex=False)
     process = context.Process(target=_play, args=(part.model_dump_json(), says), daemon=True)
     process.start()
@@ -159,13 +157,6 @@ def heard(hears: Connection) -> Iterable[Mapping[str, Any]]:
             except (EOFError, OSError):
                 return
             yield json.loads(line)
-
-
-@cache
-def _server() -> ForkServerContext:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(_PRELOADED))
-    return context
 
 
 def arm(kill: KillFault) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -25,6 +27,7 @@ from trader_sdk.contract.errors import BrokerError
 from trader_sdk.exchange import AssetSetup, ExchangeSetup, LocalExchange
 from trader_sdk.exchange.config import LOG_FILE
 from trader_sdk.exchange.server import serve
+from trader_sdk.faults.forking import fork_server
 from trader_sdk.faults.scenario import Scenario
 from trader_sdk.live.clock import WallClock
 from trader_sdk.live.schedule import Schedule
@@ -65,6 +68,34 @@ class ThreadExchange(LocalExchange):
             control.stop()
         self._thread.join(_START_SECONDS)
         return 0
+
+
+class ForkedExchange(LocalExchange):
+    """The exchange in a process of its own that costs little to start."""
+
+    def start(self) -> Self:
+        """Start the process and wait until it serves."""
+        hears, says = fork_server().Pipe(duplex=False)
+        self._forked = fork_server().Process(target=_serve, args=(self.state_dir, says), daemon=True)
+        self._forked.start()
+        says.close()
+        with hears:
+            if not hears.poll(_START_SECONDS):
+                raise BrokerError("E802", "the exchange's process did not start", where=str(self.state_dir))
+            self._port = int(hears.recv())
+        return self
+
+    def stop(self) -> int:
+        """End the server."""
+        with LocalControl(self.control_url, Credentials.of(self.key, self.secret)) as control:
+            control.stop()
+        self._forked.join(_START_SECONDS)
+        return self._forked.exitcode or 0
+
+
+def _serve(folder: Path, says: Connection) -> None:
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)  # what is done to it on purpose
+    serve(folder, fault_plan=folder / PLAN_FILE, on_ready=lambda _host, port: says.send(port))
 
 
 class PlayedBroker(AlpacaBroker):
@@ -201,7 +232,7 @@ def opened(folder: Path, scenario: Scenario, *, own_process: bool) -> Iterator[A
         requests_per_minute=scenario.requests_per_minute,
         rate_clock="venue",
     )
-    kind = LocalExchange if own_process else ThreadExchange
+    kind = ForkedExchange if own_process else ThreadExchange
     with kind(folder, setup, bars, sessions=market.sessions(), fault_plan=plan_file) as exchange:
         yield Address.of(exchange)
 

@@ -123,6 +123,7 @@ async def open_session(config: LiveConfig, selection: Selection, venue: Venue, l
     folder = venue.folder or open_account_run(config.state_dir, mode, account.id)
     journal = Journal.open(folder.path, Stamp(account.id, mode.value, folder.run_id), lock=folder.lock)
     desk = OrderDesk(broker, journal, worker, listener)
+    desk.clock = clock.now
     guards = guard_drafts(journal, mode, clock.now())
     desk.commit([*_opening_drafts(journal.ledger, mode, account, selection, venue, clock), *guards])
     forget_last_words(folder.path)
