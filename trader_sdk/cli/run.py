@@ -16,7 +16,7 @@ import typer
 from trader_sdk.cli.output import Output
 from trader_sdk.cli.run_settings import notified, settings_of
 from trader_sdk.contract.errors import EXIT_SIGINT, SdkError, UsageError
-from trader_sdk.live.signals import handle_signals, keep_kill_signal
+from trader_sdk.signals import handle_signals, keep_kill_signal
 
 if TYPE_CHECKING:
     from trader_sdk.cli.run_screen import RunScreen

@@ -12,7 +12,7 @@ import logging
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from multiprocessing.connection import Connection
@@ -148,7 +148,7 @@ def start_apart(part: Part, *, from_nothing: bool = False) -> tuple[BaseProcess,
     return process, hears
 
 
-def heard(hears: Connection) -> Iterable[Mapping[str, Any]]:
+def heard(hears: Connection) -> Iterator[Mapping[str, Any]]:
     """Yield what a process says until it ends, however it ends."""
     with hears:
         while True:
