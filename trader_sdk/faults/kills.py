@@ -167,8 +167,8 @@ def _time_next(part: Part, tally: Tally) -> None:
 def _killed(part: Part, messages: int, delay_seconds: float) -> str | None:
     """Start a trader, kill it, and return the last that was heard of it; None if it ended before."""
     process, hears = start_apart(part)
-    last = _NOTHING
-    for count, said in enumerate(heard(hears)):
+    last, voice = _NOTHING, heard(hears)
+    for count, said in enumerate(voice):
         if "told" not in said:
             process.join()
             return None
@@ -178,4 +178,5 @@ def _killed(part: Part, messages: int, delay_seconds: float) -> str | None:
     time.sleep(delay_seconds)
     process.kill()
     process.join()
+    del voice  # only now: a trader that is not listened to any more would notice
     return last
