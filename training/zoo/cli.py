@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trader_sdk.contract.errors import UsageError
+from training.zoo.board_cli import board
 
 if TYPE_CHECKING:
     from training.zoo.job import SpecResult
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from training.zoo.training import ZooSettings
 
 zoo = typer.Typer(help="Train declared variants, rank them net of costs, recommend the best.", add_completion=False)
+
+zoo.command("board")(board)
 
 Json = Annotated[int, typer.Option("--json", min=0, max=1, help="1: results as JSON lines on standard output.")]
 
@@ -150,7 +153,7 @@ def _list(roster: Sequence[ZooSpec], *, as_json: bool) -> None:
             facts = spec.model_dump(mode="json", exclude_none=True)
             typer.echo(json_module.dumps({"event": "zoo_spec", **facts, "label": spec.label}))
         return
-    _print(list(lines_of(roster)), ("spec", "status", "priority", "label", "turns"))
+    print_table(list(lines_of(roster)), ("spec", "status", "priority", "label", "turns"))
 
 
 def _dry_run(picked: Sequence[ZooSpec], settings: ZooSettings, budget: int | None, *, as_json: bool) -> int:
@@ -187,10 +190,10 @@ def _say(results: Sequence[SpecResult], *, as_json: bool) -> None:
         for result in results:
             typer.echo(json_module.dumps({"event": "zoo_spec_finished", **result.model_dump(mode="json")}))
         return
-    _print([row_of(result) for result in results], COLUMNS)
+    print_table([row_of(result) for result in results], COLUMNS)
 
 
-def _print(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
+def print_table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
     """Print a table on a terminal, tab-separated lines in a pipe."""
     if not sys.stdout.isatty():
         for row in (columns, *rows):
