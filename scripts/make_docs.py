@@ -132,7 +132,35 @@ def faults_page() -> str:
         f"the exchange in a process of its own. {len(published)} faults, {len(bad)} not as they must be"
         f"{': ' + ', '.join(bad) if bad else ''}.\n\n"
     )
-    return intro + table(("fault", "what goes wrong", "the right behaviour", "outcome", "oracles", "ok"), rows)
+    faults = table(("fault", "what goes wrong", "the right behaviour", "outcome", "oracles", "ok"), rows)
+    return intro + faults + _random_sessions() + _kills()
+
+
+def _random_sessions() -> str:
+    """Return what the last published run of random sessions found (random-sessions.json)."""
+    found = json.loads((REFERENCE / "random-sessions.json").read_text("utf-8"))
+    return (
+        "\n## Random sessions\n\nSeeded random bars, volumes, faults, kills and clocks on played time, judged by the "
+        f"same oracles (`trader faults run --seed 0 --sessions {found['sessions']}`): {found['sessions']} sessions, "
+        f"{found['orders']} orders, {found['fills']} fills, {found['strikes']} strikes of faults, "
+        f"{found['violations']} sessions that break an oracle.\n"
+    )
+
+
+def _kills() -> str:
+    """Return what the last published run of random kills found (kills.json)."""
+    found = json.loads((REFERENCE / "kills.json").read_text("utf-8"))
+    ready = found["ready"]
+    intro = (
+        "\n## Kill -9 at random instants\n\n"
+        f"`trader faults kill`: {found['kills']} traders killed in {found['sessions']} sessions with "
+        f"{found['orders']} orders and {found['fills']} fills; {len(found['violations'])} sessions that break an "
+        f"oracle. From a kill to the word of the next trader, started from nothing, that it is ready: "
+        f"{ready['median']:.2f} s in the median of "
+        f"{ready['n']}, {ready['most']:.2f} s at most, on {found['machine']}.\n\n"
+    )
+    rows = [(f"`{name}`", str(count)) for name, count in found["after"].items()]
+    return intro + table(("killed after it had told", "traders"), rows)
 
 
 def _fault_row(name: str, title: str, right: str, results: dict[str, dict[str, Any]]) -> tuple[str, ...]:
