@@ -149,6 +149,15 @@ def verify_run(
         typer.echo(line)
 
 
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="The folder of a finished run.")]) -> None:
+    """Draw a run: learning curve, equity and drawdown by fold, actions, costs; report.png and report.html."""
+    from training.report import write_report
+
+    for path in write_report(folder):
+        typer.echo(str(path))
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command and exit with its code."""
     sys.stdout, sys.stderr = Lasting(sys.stdout), Lasting(sys.stderr)

@@ -28,7 +28,16 @@ def write(path: Path, text: str) -> None:
     Raises:
         StorageError: The disk refused.
     """
+    write_bytes(path, (text + "\n").encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file of a run.
+
+    Raises:
+        StorageError: The disk refused.
+    """
     try:
-        path.write_text(text + "\n", "utf-8")
+        path.write_bytes(content)
     except OSError as error:
         raise StorageError("STORAGE", "cannot write", where=str(path), found=error) from error
