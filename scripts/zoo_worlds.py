@@ -20,10 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trader_sdk.contract.costs import cost_model
-from training.zoo.leaderboard import Board, leaderboard
+from training.zoo.leaderboard import leaderboard
 from training.zoo.plays import Play
 from training.zoo.promotion import Pedigree, best_of, candidates
-from training.zoo.superiority import Superiority, superiority
 
 Floats = NDArray[np.float64]
 
@@ -109,22 +108,13 @@ def simulate(kind: World, worlds: int, seed: int) -> Cell:
 
 def promotion_in(plays: list[Play]) -> str | None:
     """Return whom the default rules would promote."""
-    pedigrees = {play.name: Pedigree() for play in plays}
-    board = _board(plays, everybody_is_superior)
-    # The test of the whole set is the last rule and the dearest one: it is made where somebody is left to fail it.
-    if best_of(candidates(board, pedigrees)) is None:
-        return None
-    best = best_of(candidates(_board(plays, superiority), pedigrees))
+    board = leaderboard(plays, baseline=CHAMPION, n_trials=CHALLENGERS, bars_per_year=BARS_A_YEAR, test=untested)
+    best = best_of(candidates(board, {play.name: Pedigree() for play in plays}))
     return best.name if best is not None else None
 
 
-def _board(plays: list[Play], test) -> Board:  # type: ignore[no-untyped-def] # two functions of one form
-    return leaderboard(plays, baseline=CHAMPION, n_trials=CHALLENGERS, bars_per_year=BARS_A_YEAR, test=test)
-
-
-def everybody_is_superior(names: list[str], *_: Floats, seed: int = 0) -> Superiority:
-    """Stand in for the test of the whole set."""
-    return Superiority(float(seed), tuple(names), 1.0)
+def untested(*_: object, seed: int = 0) -> None:
+    """Leave out the test of the whole set, which is shown on a board and decides nothing; ``seed`` would be its own."""
 
 
 def plays_of(kind: World, rng: np.random.Generator) -> list[Play]:

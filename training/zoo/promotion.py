@@ -34,7 +34,6 @@ class PromotionReason(StrEnum):
     BELOW_MARGIN_AT_2X = "below_margin_at_2x"
     DEEPER_DRAWDOWN = "deeper_drawdown"
     MAY_BE_LUCK = "may_be_luck"
-    NOT_SUPERIOR = "not_superior"
 
 
 REASON_TEXTS: Final[Mapping[PromotionReason, str]] = MappingProxyType(
@@ -54,7 +53,6 @@ REASON_TEXTS: Final[Mapping[PromotionReason, str]] = MappingProxyType(
         PromotionReason.BELOW_MARGIN_AT_2X: "does not beat the baseline by the margin at twice the costs",
         PromotionReason.DEEPER_DRAWDOWN: "falls deeper than the baseline",
         PromotionReason.MAY_BE_LUCK: "could be the luck of the best of all that were tried",
-        PromotionReason.NOT_SUPERIOR: "is not better than the baseline by the step-wise test",
     }
 )
 
@@ -188,7 +186,7 @@ def _too_little(board: Board, name: str, mine: Pedigree, rules: PromotionRules) 
     if weeks < rules.min_weeks:
         return Candidate(name, PromotionReason.TOO_SHORT, f"{weeks:.1f} weeks", f"{rules.min_weeks:g}")
     row = board.row(name)
-    if row is None or row.deflated is None or board.superiority is None:
+    if row is None or row.deflated is None:
         return Candidate(name, PromotionReason.INSUFFICIENT, f"{len(series.start_at)} bars")
     return None
 
@@ -198,7 +196,6 @@ def _not_better(board: Board, name: str, rules: PromotionRules) -> Candidate | N
     assert row is not None
     assert held is not None
     assert row.deflated is not None
-    assert board.superiority is not None
     margin = f"> {rules.margin:.2%} a year"
     deepest = held.max_drawdown + rules.drawdown_tolerance
     if not row.edge > rules.margin:
@@ -210,8 +207,6 @@ def _not_better(board: Board, name: str, rules: PromotionRules) -> Candidate | N
     if row.deflated < rules.min_deflated:
         asked = f">= {rules.min_deflated:.2f} of {board.n_trials} trials"
         return Candidate(name, PromotionReason.MAY_BE_LUCK, f"{row.deflated:.3f}", asked)
-    if name not in board.superiority.superior:
-        return Candidate(name, PromotionReason.NOT_SUPERIOR, f"p {board.superiority.p_value:.3f} of the set")
     return None
 
 

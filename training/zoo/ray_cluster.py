@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -14,6 +15,8 @@ from training.zoo.trials import now
 
 LOCAL: Final = "local"
 """Address of an embedded cluster: started here, gone when the zoo ends."""
+STARTED_FILE: Final = "started"
+"""Holds the worker's process id once a job runs."""
 RETRIES: Final = 3
 """Times that a job whose worker or node died is begun again; it goes on from its last validation."""
 _POLL_SECONDS: Final = 1.0
@@ -92,9 +95,6 @@ class _Deadlines:
         return [ref for ref, began in self._began.items() if ref in left and moment - began > self._seconds]
 
 
-STARTED_FILE: Final = "started"
-
-
 def train_on_worker(text: str) -> str:
     """Train a job in this worker process; what it is given and gives back is JSON."""
     from training.zoo.worker import limit_memory, run_job
@@ -114,16 +114,17 @@ def connect(address: str, **init: Any) -> Any:
         StorageError: Nothing answers at the address.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody unasked
+    os.environ.setdefault("RAY_worker_niceness", "0")  # on a busy machine a worker would otherwise starve
     try:
         import ray
     except ImportError as error:
         raise ConfigError(
             "CONFIG", "Ray is not installed", where="--ray", remedy='pip install -e ".[train,ray]"'
         ) from error
-    paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    if str(ROOT) not in sys.path:
+        sys.path.append(str(ROOT))  # Ray hands the driver's path on to its workers
     settings: dict[str, Any] = {
         "log_to_driver": False,
-        "runtime_env": {"env_vars": {"PYTHONPATH": paths}},
         **({"include_dashboard": False} if address == LOCAL else {}),
         **init,
     }

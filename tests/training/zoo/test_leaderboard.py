@@ -18,7 +18,6 @@ from training.zoo.promotion import (
     matured_outcomes,
     watch_champion,
 )
-from training.zoo.superiority import Superiority
 
 DAY = 86_400 * 10**9
 BARS = 800
@@ -144,7 +143,6 @@ def test_reasons_name_the_first_bar_that_is_missed() -> None:
     def changed(**changes: float) -> Board:
         return replace(good, rows=(replace(row, **changes), held))
 
-    lucky = replace(good, superiority=Superiority(0.5, (), 0.05))
     cases = {
         PromotionReason.NO_BASELINE: board_of(gifted, baseline="gone"),
         PromotionReason.TOO_FEW_OUTCOMES: board_of(*(replace(p, weight=p.weight * 0) for p in (champion, gifted))),
@@ -152,7 +150,6 @@ def test_reasons_name_the_first_bar_that_is_missed() -> None:
         PromotionReason.BELOW_MARGIN: changed(edge=0.01),
         PromotionReason.BELOW_MARGIN_AT_2X: changed(edge_2x=-0.2),
         PromotionReason.DEEPER_DRAWDOWN: changed(max_drawdown=held.max_drawdown + 1e-9),
-        PromotionReason.NOT_SUPERIOR: lucky,
     }
     assert {reason: reason_of(board, "new") for reason, board in cases.items()} == {reason: reason for reason in cases}
 

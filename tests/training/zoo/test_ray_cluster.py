@@ -24,6 +24,7 @@ ray = pytest.importorskip("ray", reason='Ray is not installed: pip install -e ".
 def cluster(monkeypatch_module: pytest.MonkeyPatch) -> Any:
     """Return the address of two nodes, one processor each."""
     monkeypatch_module.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch_module.setenv("RAY_worker_niceness", "0")
     from ray.cluster_utils import Cluster
 
     two = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
