@@ -32,7 +32,7 @@ def main() -> int:
         return run(arguments.lines, arguments.limit)
     from honesty_page import page, summary
 
-    figures = summary(read(arguments.lines))
+    figures = json.loads(json.dumps(summary(read(arguments.lines))))
     if arguments.json_file is not None:
         arguments.json_file.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
     text = page(figures)
