@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from trader_sdk.contract.errors import EXIT_SIGINT, EXIT_USAGE, SdkError
+from trader_sdk.signals import keep_kill_signal
 
 COMMANDS: Final[tuple[tuple[str, str, str], ...]] = (
     ("run", "trader_sdk.cli.run:run", "Trade approved models on paper, on Alpaca or on the embedded exchange."),
@@ -139,4 +140,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     _end_on_request()
     _speak_any_encoding()
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if _wanted(arguments) == "run":
+        keep_kill_signal()
     raise SystemExit(run_app(build_app(arguments), arguments))

@@ -16,7 +16,7 @@ import typer
 from trader_sdk.cli.output import Output
 from trader_sdk.cli.run_settings import notified, settings_of
 from trader_sdk.contract.errors import EXIT_SIGINT, SdkError, UsageError
-from trader_sdk.signals import handle_signals, keep_kill_signal
+from trader_sdk.signals import signals_handled
 
 if TYPE_CHECKING:
     from trader_sdk.cli.run_screen import RunScreen
@@ -78,7 +78,6 @@ def run(
     from trader_sdk.live.config import LiveConfig, state_dir_of
     from trader_sdk.live.state import new_run_id
 
-    keep_kill_signal()
     output = Output(json_lines=json == 1, json_file=json_file, run_id=new_run_id())
     screen = RunScreen(output)
     home, settings = settings_of(profile)
@@ -252,7 +251,7 @@ def _opened_alpaca(config: LiveConfig, mode: TradingMode) -> Iterator[LiveTrader
 
 
 async def _run(trader: LiveTrader) -> int:
-    handle_signals(trader)
-    async with trader:
-        summary = await trader.run()
+    with signals_handled(trader):
+        async with trader:
+            summary = await trader.run()
     return summary.exit_code

@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from multiprocessing.connection import Connection
@@ -34,7 +35,7 @@ from trader_sdk.faults.strikes import arm_strikes
 from trader_sdk.live.config import LiveConfig
 from trader_sdk.live.journal import Journal
 from trader_sdk.live.trader import LiveTrader
-from trader_sdk.signals import handle_signals, keep_kill_signal
+from trader_sdk.signals import keep_kill_signal, signals_handled
 
 JOURNAL_FOLDER: Final = "journal"
 _SCALED: Final[Mapping[str, Any]] = {"unknown_grace_seconds": 0.05, "stream_barrier_seconds": 0.4}
@@ -101,10 +102,9 @@ def run_here(part: Part, told: Told) -> Ended:
         trader.observe(meddler.told)
 
     async def run() -> int:
-        if scenario.strikes:
-            handle_signals(trader)
-        async with trader:
-            return (await trader.run(part.until)).exit_code
+        with signals_handled(trader) if scenario.strikes else nullcontext():
+            async with trader:
+                return (await trader.run(part.until)).exit_code
 
     # The library says on its logger what the trader says by its own events.
     logging.getLogger("alpaca").setLevel(logging.CRITICAL)
