@@ -149,6 +149,92 @@ def test_loop_and_switch_never_both_close(switch: KillSwitch, venue: Venue) -> N
     assert venue.sent == []
 
 
+def hostile_venue(venue: Venue, *, listing_fails: bool) -> None:
+    """Add three orders of ours; the venue cannot cancel one, look up or list, each time once or for ever."""
+    for number in range(3):
+        venue.open[f"c{number}"] = f"lt1-main-3-T{number}-gva52-e0-63701431"
+    cancel, list_open, stuck = venue.cancel, venue.open_orders, [True, True]
+
+    def cancel_hardly(broker_order_id: str) -> port.CancelRequested:
+        if broker_order_id == "c0" and stuck:
+            stuck.pop()
+            raise BrokerError("E803", "a reply could not be read")
+        return cancel(broker_order_id)
+
+    def look_up(key: str) -> object:
+        raise BrokerError("E802", f"look-ups hang: {key}")
+
+    def list_hardly() -> tuple[Any, ...]:
+        if listing_fails and len(venue.open) > 1:
+            raise BrokerError("E803", "one order in the list cannot be read")
+        return list_open()
+
+    venue.cancel, venue.order_by_client_id, venue.open_orders = cancel_hardly, look_up, list_hardly  # type: ignore[method-assign]  # a venue that turned hostile
+
+
+@pytest.mark.parametrize("listing_fails", [False, True])
+def test_kill_switch_lets_no_bad_order_protect_the_others(
+    switch: KillSwitch, venue: Venue, tmp_path: Path, listing_fails: bool
+) -> None:
+    """A cancel that fails is asked for again, the others go out; a list nobody can read is replaced by our books."""
+    hostile_venue(venue, listing_fails=listing_fails)
+    switch._working = lambda: {client: broker for broker, client in venue.open.items() if client != THEIRS}
+    outcome = switch.work(Pressed("test", flatten=True))
+    assert list(venue.open.values()) == [THEIRS]
+    record = json.loads((tmp_path / KILL_RECORD).read_text())
+    assert outcome.is_done
+    assert record["orders"][0]["outcome"] == "NotSent"
+    assert "look-ups hang" in record["faults"][-1]
+    assert venue.sent == []
+
+
+def test_kill_switch_is_not_done_while_the_venue_never_answers(switch: KillSwitch, venue: Venue) -> None:
+    """Nothing was seen open because nothing was seen: that is no success."""
+    venue.failures = 10_000
+    assert not switch.work(Pressed("test")).is_done
+
+
+def test_watchdog_outlives_whatever_it_meets(switch: KillSwitch, venue: Venue, tmp_path: Path) -> None:
+    """The loop is gone, the venue breaks in an unforeseen way, the folder is a file: recorded, and the kill is done."""
+    (tmp_path / "run").mkdir()
+
+    def gone(request: Request, cause: Cause, reply: Any) -> None:
+        raise RuntimeError("Event loop is closed")
+
+    dog = Watchdog(tmp_path / "run", tmp_path, switch, gone, "6789", presses := deque[Pressed]())
+    (tmp_path / "run" / "control").write_text("no folder")
+    listed, breaks = venue.open_orders, [True]
+
+    def broken_once() -> tuple[Any, ...]:
+        if breaks:
+            raise KeyError(breaks.pop())
+        return listed()
+
+    venue.open_orders = broken_once  # type: ignore[method-assign]  # a venue with a bug
+    presses.append(Pressed("test"))
+    dog.look()
+    dog.look()
+    assert list(venue.open.values()) == [THEIRS]
+    record = json.loads((tmp_path / KILL_RECORD).read_text())
+    assert record["done"] is True
+    assert record["faults"][:2] == ["RuntimeError: Event loop is closed", "KeyError: True"]
+
+
+def test_request_from_long_ago_halts_but_does_nothing_else(switch: KillSwitch, tmp_path: Path) -> None:
+    """A trader that died before it read them: the halt counts at the next start, the resume does not."""
+    (tmp_path / "run").mkdir()
+    control, handed = ControlFolder(tmp_path / "run"), list[tuple[Request, Cause]]()
+    old = datetime.now(UTC) - timedelta(hours=2)
+    resume, halt = (Request(command=c, symbol="AAPL", at=old) for c in (Command.RESUME, Command.HALT))
+    control.ask(resume)
+    control.ask(halt)
+    watchdog(tmp_path, switch, handed).look()
+    assert [request.command for request, _ in handed] == [Command.HALT]
+    answer = control.wait(resume, 5.0)
+    assert answer is not None
+    assert "too long ago" in answer.text
+
+
 def watchdog(folder: Path, switch: KillSwitch, handed: list[tuple[Request, Cause]]) -> Watchdog:
     """Return a watchdog that is looked through by hand."""
 

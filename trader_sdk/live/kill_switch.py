@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from trader_sdk.broker import port
-from trader_sdk.contract.errors import BrokerError
+from trader_sdk.contract.errors import SdkError
 from trader_sdk.live.control import Pressed, write_private
 from trader_sdk.live.events import bar_ns, plain
 from trader_sdk.orders import OrderKey, client_order_id, is_ours
@@ -28,11 +28,15 @@ LEG: Final = "k"
 """Leg of an order that the kill switch sent."""
 _QUIET_LOOKS: Final = 2
 _MOST_LOOKS: Final = 20
+_READS: Final = 3
 _BETWEEN_LOOKS_SECONDS: Final = 0.5
 LOOP_PATIENCE_SECONDS: Final = 3.0
 """How long the loop may take to close the positions itself before the switch does it."""
 
+_OVER: Final = (port.RefusalKind.NOT_CANCELABLE, port.RefusalKind.NOT_FOUND)
+"""Why a cancel is refused that is no longer needed."""
 Held = Callable[[], Mapping[str, Decimal]]
+Working = Callable[[], Mapping[str, str]]
 Say = Callable[[str, Mapping[str, Any]], None]
 
 
@@ -71,12 +75,23 @@ class KillSwitch:
         book: Whose orders are ours.
         held: Units of each symbol that our books own; read in memory.
         folder: Where ``kill.json`` goes.
-        say: Told ``kill_switch`` with what was done.
+        say: Told ``kill_switch`` with what was done, and ``watchdog_fault`` with what went wrong.
+        working: Venue's ids of the orders that our books believe to work, by ours; for when they cannot be listed.
     """
 
-    def __init__(self, connect: Callable[[], port.BrokerPort], book: Book, held: Held, folder: Path, say: Say) -> None:
-        self._connect, self._book, self._held = connect, book, held
+    def __init__(
+        self,
+        connect: Callable[[], port.BrokerPort],
+        book: Book,
+        held: Held,
+        folder: Path,
+        say: Say,
+        working: Working = dict,
+    ) -> None:
+        self._connect, self._book, self._held, self._working = connect, book, held, working
         self._record, self._say = folder / KILL_RECORD, say
+        self._last: Outcome | None = None
+        self._noted: list[str] = []
         self._lock = threading.Lock()
         self._flattening = threading.Lock()
         self._broker: port.BrokerPort | None = None
@@ -87,15 +102,26 @@ class KillSwitch:
         """Cancel our orders until none is open, then close our positions if that was asked for; blocks."""
         with self._lock:
             self._first_press = self._first_press or datetime.now(UTC)
-            outcome = Outcome(pressed, self._first_press)
+            before = self._last or Outcome(pressed, self._first_press, faults=self._noted)
+            # What an earlier press did stays in the record.
+            faults = [] if before.is_done else before.faults
+            outcome = Outcome(pressed, self._first_press, before.canceled, [], before.orders, faults)
+            self._last = outcome
             self._write(outcome)
-            self._cancel_all(outcome)
+            is_quiet = self._cancel_all(outcome)
             if pressed.flatten and self._claim():
                 self._flatten(outcome)
-            outcome.is_done = not outcome.left
+            outcome.is_done = is_quiet
             self._write(outcome)
             self._say("kill_switch", outcome.fields())
             return outcome
+
+    def note_fault(self, what: str) -> None:
+        """Record what went wrong around the switch: in ``kill.json`` once it was pressed, and in what is told."""
+        (self._noted if self._last is None else self._last.faults).append(what)
+        if self._last is not None:
+            self._write(self._last)
+        self._say("watchdog_fault", {"fault": what})
 
     def take_over_flattening(self) -> bool:
         """Let the loop close the positions by its own way; False where the switch has begun to."""
@@ -124,31 +150,47 @@ class KillSwitch:
             self._broker = self._connect()
         return self._broker
 
-    def _cancel_all(self, outcome: Outcome) -> None:
-        """Look and cancel until two looks in a row find nothing of ours: an order may still be on its way."""
+    def _cancel_all(self, outcome: Outcome) -> bool:
+        """Look and cancel until two looks in a row find nothing of ours: an order may still be on its way.
+
+        Returns:
+            Whether they did; False where the venue could not be asked often enough, or orders stay open.
+        """
         quiet = 0
         for look in range(_MOST_LOOKS):
             if look:
                 time.sleep(_BETWEEN_LOOKS_SECONDS)
             ours = self._open_orders(outcome)
-            if ours is None:
-                quiet = 0
-                continue
-            outcome.left = [order.client_order_id for order in ours]
-            quiet = 0 if ours else quiet + 1
+            if ours is not None:
+                outcome.left = list(ours)
+            quiet = 0 if ours or ours is None else quiet + 1
             if quiet == _QUIET_LOOKS:
-                return
-            for order in ours:
-                self._port().cancel(order.broker_order_id)
-                outcome.canceled.append(order.client_order_id)
+                return True
+            for client_id, broker_id in (self._working() if ours is None else ours).items():
+                self._cancel(client_id, broker_id, outcome)
+        return False
 
-    def _open_orders(self, outcome: Outcome) -> list[port.OrderView] | None:
+    def _cancel(self, client_order_id: str, broker_order_id: str, outcome: Outcome) -> None:
+        """Ask for one cancel; whatever comes of it, the others are asked for too."""
+        try:
+            answer = self._port().cancel(broker_order_id)
+        except SdkError as error:
+            outcome.faults.append(f"cancel of {client_order_id}: {error}")
+            return
+        if isinstance(answer, port.CancelRequested):
+            outcome.canceled.append(client_order_id)
+        elif not (isinstance(answer, port.Refused) and answer.kind in _OVER):
+            outcome.faults.append(f"cancel of {client_order_id}: {type(answer).__name__} {_said(answer)}")
+
+    def _open_orders(self, outcome: Outcome) -> dict[str, str] | None:
+        """Return the venue's ids of our open orders by ours, None where the venue did not say."""
         try:
             listed = self._port().open_orders()
-        except BrokerError as error:
+        except SdkError as error:
             outcome.faults.append(str(error))
             return None
-        return [order for order in listed if is_ours(order.client_order_id, self._book.strategy)]
+        strategy = self._book.strategy
+        return {one.client_order_id: one.broker_order_id for one in listed if is_ours(one.client_order_id, strategy)}
 
     def _flatten(self, outcome: Outcome) -> None:
         """Send a market order for each position of ours, durable in the record before it is sent."""
@@ -159,21 +201,40 @@ class KillSwitch:
             outcome.orders = []
             return
         for request, shown in zip(requests, outcome.orders, strict=True):
-            if self._port().order_by_client_id(request.client_order_id) is None:
-                shown["outcome"] = type(self._port().submit(request)).__name__
+            shown["outcome"] = self._close_position(request, outcome)
+
+    def _close_position(self, request: port.OrderRequest, outcome: Outcome) -> str:
+        """Send one closing order unless the venue has it, or cannot say whether it has."""
+        try:
+            if self._port().order_by_client_id(request.client_order_id) is not None:
+                return "Known"
+            answer = self._port().submit(request)
+        except SdkError as error:
+            outcome.faults.append(f"closing {request.symbol}: {error}")
+            return "NotSent"
+        if not isinstance(answer, port.Accepted):
+            outcome.faults.append(f"closing {request.symbol}: {type(answer).__name__} {_said(answer)}")
+        return type(answer).__name__
 
     def _closing_requests(self, outcome: Outcome) -> list[port.OrderRequest]:
-        try:
-            at_venue = {view.symbol: view.qty for view in self._port().positions()}
-        except BrokerError as error:
-            outcome.faults.append(str(error))
-            return []
+        at_venue = self._positions(outcome)
         requests = []
         for symbol, qty in sorted(self._held().items()):
             there = at_venue.get(symbol, Decimal(0))
             if qty * there > 0:
                 requests.append(self._closing(symbol, min(abs(qty), abs(there)), is_long=qty > 0))
         return requests
+
+    def _positions(self, outcome: Outcome) -> dict[str, Decimal]:
+        """Return what the account holds, nothing where the venue does not say after a few attempts."""
+        for look in range(_READS):
+            if look:
+                time.sleep(_BETWEEN_LOOKS_SECONDS)
+            try:
+                return {view.symbol: view.qty for view in self._port().positions()}
+            except SdkError as error:
+                outcome.faults.append(str(error))
+        return {}
 
     def _closing(self, symbol: str, qty: Decimal, *, is_long: bool) -> port.OrderRequest:
         assert self._first_press is not None
@@ -197,6 +258,10 @@ class KillSwitch:
             outcome.faults.append(f"{KILL_RECORD} could not be written: {error.strerror}")
             return False
         return True
+
+
+def _said(answer: port.Refused | port.Unknown) -> str:
+    return answer.message if isinstance(answer, port.Refused) else answer.detail or answer.cause.value
 
 
 def _plain(request: port.OrderRequest) -> dict[str, str]:

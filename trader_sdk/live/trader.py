@@ -223,13 +223,17 @@ class LiveTrader:
         def held() -> dict[str, Decimal]:
             return {symbol: sleeve.qty for symbol, sleeve in dict(ledger.sleeves).items()}
 
+        def working() -> dict[str, str]:
+            found = {record.intent.client_order_id: record.state.broker_order_id for record in ledger.working}
+            return {key: broker_id for key, broker_id in found.items() if broker_id is not None}
+
         running = asyncio.get_running_loop()
 
         def say_from_thread(name: str, fields: Mapping[str, Any]) -> None:
             with suppress(RuntimeError):  # the loop is over; kill.json has it
                 running.call_soon_threadsafe(self._say, name, fields)
 
-        switch = KillSwitch(self._broker.twin, session.book, held, folder, say_from_thread)
+        switch = KillSwitch(self._broker.twin, session.book, held, folder, say_from_thread, working)
         loop.operations.switch = switch
         suffix = session.account.number[-4:]
         watchdog = Watchdog(folder, self._config.state_dir, switch, self._hand_over, suffix, self._presses)
