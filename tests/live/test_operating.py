@@ -31,7 +31,7 @@ from trader_sdk.live.arming import (
 )
 from trader_sdk.live.control import Answer, Command, ControlFolder, Pressed, Request
 from trader_sdk.live.events import Draft
-from trader_sdk.live.holds import Cause
+from trader_sdk.live.holds import Cause, Hold
 from trader_sdk.live.journal import Journal, Stamp, read_events
 from trader_sdk.live.kill_switch import KILL_RECORD, KillSwitch
 from trader_sdk.live.ledger import fold
@@ -436,3 +436,62 @@ def test_profile_brings_its_own_keys_and_folder_and_shows_none(tmp_path: Path) -
         read_settings(file)
     assert "T0KEN" not in str(caught.value)
     assert read_settings(None) == Settings()
+
+
+def test_profile_stands_for_its_state_folder_in_every_command_about_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Commands, groups' commands, and a command line that names a folder itself; a typing error is exit 3."""
+    folder = tmp_path / "home" / "paper-alpaca-a1"
+    started = {"mode": "PAPER-ALPACA", "account_id": "a1", "epoch": 1, "symbols": ["AAPL"]}
+    with Journal.open(folder, Stamp("a1", "PAPER-ALPACA", "r1")) as journal:
+        journal.append([Draft(JournalEvent.RUN_STARTED, AT, started)])
+    (tmp_path / "trader.toml").write_text(f'[profile.paper]\nstate_dir = "{tmp_path / "home"}"\n')
+    monkeypatch.setenv("TRADER_CONFIG", str(tmp_path / "trader.toml"))
+
+    def ask(*argv: str) -> int:
+        return run_app(build_app(argv), argv)
+
+    for command in (["status"], ["positions"], ["halt", "--why", "lunch"], ["journal", "check"]):
+        assert ask(*command, "--profile", "paper") == 0
+    assert ask("status", "--profile", "papr") == ConfigError("CONFIG", "").exit_code
+    assert ask("status", "--profile", "paper", "--state-dir", str(tmp_path / "none")) == 2
+    monkeypatch.setenv("TRADER_PROFILE", "paper")
+    capsys.readouterr()
+    assert ask("status") == 0
+    assert "HALTED account OPERATOR: lunch (by " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("cause", "since", "why", "code"),
+    [
+        (Cause.DRAWDOWN, AT, "", 9),
+        (Cause.DRAWDOWN, AT, "seen", 0),
+        (Cause.DAY_LOSS, datetime.now(UTC), "seen", 9),
+        (Cause.DAY_LOSS, AT, "", 0),
+        (Cause.JOURNAL_REBUILT, AT, "seen", 9),
+    ],
+)
+def test_resume_looks_at_the_cause_first(tmp_path: Path, cause: Cause, since: datetime, why: str, code: int) -> None:
+    """A loss is accepted in words, a day's loss ends with the day, and new books need the venue."""
+    folder = tmp_path / "paper-alpaca-a1"
+    started = {"mode": "PAPER-ALPACA", "account_id": "a1", "epoch": 1, "symbols": ["AAPL"]}
+    with Journal.open(folder, Stamp("a1", "PAPER-ALPACA", "r1")) as journal:
+        journal.append([Draft(JournalEvent.RUN_STARTED, AT, started)])
+        journal.append([Hold(cause, cause.state, since, "lost 6 %").draft()])
+    argv = ["resume", "--why", why, "--state-dir", str(tmp_path)]
+    assert run_app(build_app(argv), argv) == code
+    assert bool(fold(read_events(folder)).holds) is (code == 9)
+
+
+def test_notes_are_kept_with_what_came_of_them(receiver: str) -> None:
+    """One that was sent and one that nobody took: both are given to the journal, redacted."""
+    kept: list[Any] = []
+    for path in ("hook", "fail"):
+        notifier = Notifier(NotifySettings(webhook=f"{receiver}/{path}"), lambda text: text.replace("PLANTED", "***"))
+        notifier.keep = kept.append
+        notifier.start()
+        notifier.observe("state_changed", {"state": "HALTED", "cause": "AUTH: PLANTED", "symbol": None})
+        notifier.close()
+    assert [note["text"] for note in kept] == ["account: HALTED: AUTH: ***"] * 2
+    assert [note["receivers"]["webhook"][-8:] for note in kept] == ["ok", "HTTP 500"]

@@ -49,6 +49,20 @@ def _load(target: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
+def load_command(target: str) -> Callable[..., Any]:
+    """Return a command with the options that all of its kind have."""
+    from trader_sdk.cli.profile import with_profile
+
+    return with_profile(_load(target))
+
+
+def load_group(target: str) -> Any:
+    """Return a group whose commands have the options that all of their kind have."""
+    from trader_sdk.cli.profile import profiled
+
+    return profiled(_load(target))
+
+
 def _wanted(argv: Sequence[str]) -> str | None:
     return next((argument for argument in argv if not argument.startswith("-")), None)
 
@@ -65,10 +79,10 @@ def build_app(argv: Sequence[str]) -> Callable[..., Any]:
     )
     wanted = _wanted(argv)
     for name, target, text in COMMANDS:
-        command = _load(target) if name == wanted else _placeholder(text)
+        command = load_command(target) if name == wanted else _placeholder(text)
         app.command(name, help=None if name == wanted else text)(command)
     for name, target, text in GROUPS:
-        group = _load(target) if name == wanted else typer.Typer(help=text)
+        group = load_group(target) if name == wanted else typer.Typer(help=text)
         app.add_typer(group, name=name, help=text)
 
     @app.callback(invoke_without_command=True)

@@ -14,6 +14,7 @@ from typing import Annotated, Final
 import typer
 
 from trader_sdk.cli.output import Output
+from trader_sdk.cli.profile import Profile
 from trader_sdk.cli.status import Json, JsonFile, StateDir
 from trader_sdk.contract.errors import SdkError
 
@@ -33,10 +34,8 @@ class Check:
 
 def doctor(
     archive: Annotated[str | None, typer.Option(help="Also check this archive.")] = None,
-    paper: Annotated[
-        int, typer.Option(min=0, max=1, help="Which of Alpaca's houses is asked with the keys.")
-    ] = 1,
-    profile: Annotated[str | None, typer.Option(help="A profile of trader.toml.")] = None,
+    paper: Annotated[int, typer.Option(min=0, max=1, help="Which of Alpaca's houses is asked with the keys.")] = 1,
+    profile: Profile = None,
     notify_test: Annotated[int, typer.Option(min=0, max=1, help="1: send a note to everybody who is told.")] = 0,
     state_dir: StateDir = None,
     json: Json = 0,

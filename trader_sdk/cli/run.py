@@ -201,6 +201,7 @@ def _opened(config: LiveConfig, told: _Told) -> Iterator[LiveTrader]:
     is_local = told.mode is TradingMode.PAPER_LOCAL
     with _opened_local(config, told.screen) if is_local else _opened_alpaca(config, told.mode) as trader:
         trader.observe(told.screen.show)
+        told.screen.keep_note = trader.keep_note
         told.screen.look = partial(_board, trader)
         told.screen.on_broken_pipe = partial(trader.request_stop, 0)
         with metrics_served(told.metrics_port, trader) as port:

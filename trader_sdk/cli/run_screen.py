@@ -25,12 +25,15 @@ class RunScreen:
 
     Attributes:
         look: Returns the live table's data; None draws none.
+        also: Told everything too.
+        keep_note: Takes what people were told, for the journal.
     """
 
     def __init__(self, output: Output, on_broken_pipe: Callable[[], None] = lambda: None) -> None:
         self._output = output
         self.on_broken_pipe = on_broken_pipe
         self.also: Callable[[str, Fields], None] = lambda _name, _fields: None
+        self.keep_note: Callable[[Fields], None] = lambda _: None
         self.look: Callable[[], Board] | None = None
         self._board: RunBoard | None = None
         self._rows: list[Fields] = []
@@ -242,7 +245,7 @@ def _trouble(fields: Fields) -> str:
 
 
 def _limit_changed(fields: Fields) -> str | None:
-    if fields["limit"] == "watermark" and not fields["cause"]:
+    if fields["limit"] == "watermark":
         return None  # kept for the next start; the line a bar has equity and drawdown
     return f"  {fields['symbol']}: {fields['limit']}: {fields['cause']}"
 

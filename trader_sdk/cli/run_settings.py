@@ -37,6 +37,7 @@ def notified(screen: RunScreen, settings: NotifySettings) -> Iterator[None]:
     credentials = credentials_from_env(os.environ)
     redact = credentials.redact if credentials is not None else str
     notifier = Notifier(settings, redact, lambda what: screen.note(f"  notify: {what}"))
+    notifier.keep = lambda fields: screen.keep_note(fields)  # there is a trader only later
     notifier.start()
     screen.also = notifier.observe
     try:

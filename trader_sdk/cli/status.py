@@ -66,6 +66,7 @@ def _status_fields(ledger: Ledger, folder: Path, *, is_running: bool) -> dict[st
         "equity": cents(now.equity),
         "positions": {symbol: plain(qty) for symbol, qty in now.positions.items()},
         "exits_only": list(now.exits_only),
+        "holds": [{**asdict(hold), "since": rfc3339(hold.since)} for hold in now.holds],
         "blocked": blocked_of(ledger.totals.blocked),
         "journal": str(folder),
     }
@@ -78,6 +79,7 @@ def _status_lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("mode", facts["mode"]),
         ("run", f"{facts['run_id']}, {ended}"),
         ("state", f"{facts['state']} {facts['cause']}".strip()),
+        *(("" if number else "held by", text) for number, text in enumerate(_holds(facts["holds"]))),
         ("venue time", f"{facts['last_at']} at the last entry"),
         ("bars", str(facts["bars"])),
         ("decisions", str(facts["decisions"])),
@@ -88,6 +90,16 @@ def _status_lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("exits only", ", ".join(facts["exits_only"]) or "none"),
         ("blocked", ", ".join(f"{name} {n}" for name, n in facts["blocked"].items()) or "nothing"),
         ("journal", facts["journal"]),
+    ]
+
+
+def _holds(holds: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a line for each hold, the account's first: state, whose, why, who and since when."""
+    ordered = sorted(holds, key=lambda hold: (hold["symbol"] or "", hold["since"]))
+    return [
+        f"{hold['state']} {hold['symbol'] or 'account'} {hold['cause']}"
+        f"{': ' if hold['detail'] else ''}{hold['detail']} (by {hold['who']}, {hold['since']})"
+        for hold in ordered
     ]
 
 

@@ -65,6 +65,9 @@ class Notifier:
         settings: Whom to tell.
         redact: Takes secrets out of a text.
         tell_failure: Told once of each receiver that cannot be reached.
+
+    Attributes:
+        keep: Takes each note that was sent and what came of it; called in the notifier's thread.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Notifier:
         tell_failure: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._settings, self._redact, self._tell_failure = settings, redact, tell_failure
+        self.keep: Callable[[Fields], None] = lambda _: None
         self._queue: queue.Queue[Note | None] = queue.Queue(_LONGEST_QUEUE)
         self._told: dict[str, float] = {}
         self._failed: set[str] = set()
@@ -131,7 +135,9 @@ class Notifier:
                 continue
             if note is None:
                 return
-            for receiver, outcome in self.send(note).items():
+            outcomes = self.send(note)
+            self.keep({"about": note.event, "text": self._redact(note.text), "receivers": outcomes})
+            for receiver, outcome in outcomes.items():
                 self._judge(receiver, outcome)
             self._maybe_beat()
 

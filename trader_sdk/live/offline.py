@@ -42,6 +42,7 @@ def record(folder: Path, request: Request) -> Answer:
             asked = Asked(request, Cause.OPERATOR, lambda _: None)
             at, states = datetime.now(UTC), StateKeeper(committing, journal)
             add_checks(states, journal.ledger, at)
+            states.checks[Cause.JOURNAL_REBUILT] = lambda _: "start the trader, which compares with the venue first"
             answer, drafts = carry_out(asked, states, journal.ledger, at)
             committing.commit(drafts)
     finally:

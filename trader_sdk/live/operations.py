@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from typing import Any, Final
 
-from trader_sdk.live.control import Pressed
-from trader_sdk.live.holds import Cause
+from trader_sdk.contract.documents import JournalEvent
+from trader_sdk.contract.errors import BrokerError, HaltedError
+from trader_sdk.live.control import Command, Pressed
+from trader_sdk.live.events import Draft
+from trader_sdk.live.holds import Cause, Hold
 from trader_sdk.live.kill_switch import KillSwitch
 from trader_sdk.live.opening import Session
 from trader_sdk.live.operator import FLATTEN_LEG, Inbox, carry_out, closing_intents, to_flatten
 from trader_sdk.live.recovery import write_last_words
+from trader_sdk.live.rounds import RoundReport
 from trader_sdk.live.start_guard import add_checks
 from trader_sdk.risk import TradingState
+
+_VENUE_TELLS: Final = frozenset({Cause.ACCOUNT_BLOCKED, Cause.CLOCK_SKEW})
+"""Causes that a comparison with the venue lifts by itself once they are cured."""
+_NEEDS_CLEAN_ROUND: Final = frozenset({Cause.JOURNAL_REBUILT, Cause.SPLIT_BRAIN, Cause.CID_COLLISION})
 
 
 class Operations:
@@ -26,24 +36,45 @@ class Operations:
     Attributes:
         inbox: Requests from other threads.
         switch: The kill switch, once there is one.
+        notes: What people were told, put there by any thread, until the journal has it.
     """
 
-    def __init__(self, session: Session, reconcile: Callable[[], Awaitable[object]]) -> None:
+    def __init__(self, session: Session, reconcile: Callable[[], Awaitable[RoundReport]]) -> None:
         self._session, self._reconcile = session, reconcile
         self.inbox = Inbox()
         self.switch: KillSwitch | None = None
+        self.notes: deque[Mapping[str, Any]] = deque()
 
     async def serve(self, now: datetime) -> None:
         """Carry out what was asked, and make orders durable that close what people want closed."""
         session = self._session
         add_checks(session.states, session.journal.ledger, now)
+        while self.notes:
+            session.desk.commit([Draft(JournalEvent.NOTIFIED, now, dict(self.notes.popleft()))])
         for asked in self.inbox.drain():
+            if asked.request.command is Command.RESUME:
+                await self._look_again()
             answer, drafts = carry_out(asked, session.states, session.journal.ledger, now)
             session.desk.commit(drafts)
             await self.cancel_held()
             asked.reply(answer)
         if to_flatten(session.journal.ledger) and session.schedule.is_open(now):
             await self._flatten(now)
+
+    async def _look_again(self) -> None:
+        """Compare with the venue before a person lifts what only the venue can tell to be cured."""
+        session = self._session
+        causes = _VENUE_TELLS | _NEEDS_CLEAN_ROUND
+        if not any(hold.cause in causes for hold in session.journal.ledger.holds):
+            return
+        try:
+            report = await self._reconcile()
+        except (BrokerError, HaltedError) as error:
+            session.states.checks.update(dict.fromkeys(causes, _says(f"it cannot be looked at: {error.message}")))
+            return
+        changed = None if report.is_clean else "the comparison just made changed the books; look at them and ask again"
+        session.states.checks.update(dict.fromkeys(_NEEDS_CLEAN_ROUND, _says(changed)))
+        session.states.checks.update(dict.fromkeys(_VENUE_TELLS, _says("the venue still says so")))
 
     async def cancel_held(self) -> None:
         """Ask for the cancel of what works although its symbol is HALTED."""
@@ -74,3 +105,7 @@ class Operations:
         ledger, rules = session.journal.ledger, {symbol: line.rules for symbol, line in session.lines.items()}
         intents = closing_intents(ledger, to_flatten(ledger), rules, session.book, now)
         session.desk.commit(session.desk.record(intents, now))
+
+
+def _says(reason: str | None) -> Callable[[Hold], str | None]:
+    return lambda _: reason

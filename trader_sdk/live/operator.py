@@ -21,6 +21,8 @@ from trader_sdk.risk import TradingState
 
 FLATTEN_LEG: Final = "x"
 """Leg of an order that closes a position because a person said so."""
+_NEEDS_WHY: Final = (Cause.DRAWDOWN,)
+"""Causes that do not cure themselves while nothing is opened: somebody has to say in words that they are accepted."""
 _FRESH: Final = timedelta(seconds=90)
 
 
@@ -100,6 +102,10 @@ def _resumed(request: Request, states: StateKeeper, ledger: Ledger, at: datetime
     held = [hold for hold in ledger.holds if request.symbol is None or hold.symbol == request.symbol]
     if not held:
         return Answer(False, f"nothing holds {request.symbol or 'the account'} back", ledger.state.value)
+    unread = [hold for hold in held if hold.cause in _NEEDS_WHY and not request.why]
+    if unread:
+        told = "; ".join(hold.text for hold in unread)
+        return Answer(False, f"{told}: what was lost no longer counts after a resume; say --why", is_held=True)
     still = states.resume(at, symbol=request.symbol, who=request.who, why=request.why or "resumed")
     if still:
         reasons = "; ".join(f"{hold.cause}: {reason}" for hold, reason in still.items())

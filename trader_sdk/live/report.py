@@ -13,6 +13,7 @@ from trader_sdk.approved import DeployRow
 from trader_sdk.contract.costs import cost_model
 from trader_sdk.contract.reasons import Reason
 from trader_sdk.live.events import bar_time, plain, rfc3339
+from trader_sdk.live.holds import Hold
 from trader_sdk.live.ledger import Ledger
 from trader_sdk.live.step import StepReport
 
@@ -41,6 +42,7 @@ class Status:
     equity: Decimal
     positions: Mapping[str, Decimal]
     exits_only: tuple[str, ...]
+    holds: tuple[Hold, ...]
 
 
 def status_of(ledger: Ledger) -> Status:
@@ -63,6 +65,7 @@ def status_of(ledger: Ledger) -> Status:
         equity=ledger.equity,
         positions={symbol: sleeve.qty for symbol, sleeve in ledger.sleeves.items() if sleeve.qty},
         exits_only=tuple(sorted(ledger.exits_only)),
+        holds=tuple(ledger.holds),
     )
 
 

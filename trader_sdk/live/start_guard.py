@@ -12,6 +12,7 @@ from trader_sdk.live.holds import TRADER, Cause, Hold, StateKeeper, lifting
 from trader_sdk.live.journal import Journal
 from trader_sdk.live.kill_switch import LEG as KILL_LEG
 from trader_sdk.live.ledger import Ledger
+from trader_sdk.live.memory import session_day
 
 CRASHES: Final = 5
 CRASH_WINDOW: Final = timedelta(minutes=1)
@@ -65,6 +66,12 @@ def crash_check(ledger: Ledger, at: datetime) -> str | None:
 def add_checks(states: StateKeeper, ledger: Ledger, at: datetime) -> None:
     """Let a person lift only what is cured."""
     states.checks[Cause.CRASH_LOOP] = lambda _: crash_check(ledger, at)
+    states.checks[Cause.DAY_LOSS] = lambda hold: day_loss_check(hold, at)
+
+
+def day_loss_check(hold: Hold, at: datetime) -> str | None:
+    """Return why a day's loss may not be acknowledged, None on another day: the next bar would hold it again."""
+    return f"{hold.detail}; it is lifted with the next day" if session_day(hold.since) == session_day(at) else None
 
 
 def note_strangers(

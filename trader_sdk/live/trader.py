@@ -115,6 +115,11 @@ class LiveTrader:
         """Press the kill switch: own orders are cancelled from another thread; callable from any thread."""
         self._presses.append(pressed)
 
+    def keep_note(self, fields: Mapping[str, Any]) -> None:
+        """Let the journal have what people were told of this run; callable from any thread."""
+        if self._loop is not None:
+            self._loop.operations.notes.append(fields)
+
     def _hand_over(self, request: Request, cause: Cause, reply: Reply = lambda _: None) -> None:
         self.loop.operations.inbox.put(request, cause, reply)
         self.session.clock.wake()
