@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
@@ -183,10 +185,13 @@ def commands_page() -> str:
 
 
 def _help(arguments: list[str]) -> str:
-    environment = {**os.environ, "COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"}
-    command = [sys.executable, "-c", "from trader_sdk.cli import main; main()", *arguments, "--help"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)  # noqa: S603 - our own command
-    return "\n".join(line.rstrip() for line in done.stdout.strip("\n").splitlines())
+    from trader_sdk.cli import build_app, run_app
+
+    arguments = [*arguments, "--help"]
+    with mock.patch.dict(os.environ, COLUMNS="100", TERM="dumb", NO_COLOR="1"), redirect_stdout(io.StringIO()) as said:
+        code = run_app(build_app(arguments), arguments)
+    assert code == 0, arguments
+    return "\n".join(line.rstrip() for line in said.getvalue().strip("\n").splitlines())
 
 
 PAGES: dict[str, Callable[[], str]] = {
