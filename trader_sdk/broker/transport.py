@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from heapq import heappop, heappush
+from itertools import count
 from typing import Any, Final
 
 import requests
@@ -32,14 +36,12 @@ class _Deadline:
         self.fired = False
         self._lock = threading.Lock()
         self._sock: socket.socket | None = None
-        self._timer = threading.Timer(seconds, self._fire)
-        self._timer.daemon = True
-
-    def start(self) -> None:
-        self._timer.start()
+        self._is_over = False
+        self.due = time.monotonic() + seconds
 
     def cancel(self) -> None:
-        self._timer.cancel()
+        with self._lock:
+            self._is_over, self._sock = True, None
 
     def watch(self, sock: socket.socket | None) -> None:
         with self._lock:
@@ -47,8 +49,10 @@ class _Deadline:
                 raise ConnectTimeoutError("the deadline was over before the request was sent")
             self._sock = sock
 
-    def _fire(self) -> None:
+    def fire(self) -> None:
         with self._lock:
+            if self._is_over:
+                return
             self.fired = True
             if self._sock is not None:
                 # The plain socket's shutdown, also for TLS: SSLSocket.shutdown would drop the layer that the reading
@@ -56,6 +60,42 @@ class _Deadline:
                 with suppress(OSError):
                     socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
+
+class _Watchman:
+    """Fires deadlines from one thread for all: starting a timer's thread a request costs as much as sending it."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Start over, as after a fork, in which threads and held locks do not come along."""
+        self._changed = threading.Condition()
+        self._due: list[tuple[float, int, _Deadline]] = []
+        self._thread: threading.Thread | None = None
+        self._count = count()
+
+    def guard(self, deadline: _Deadline) -> None:
+        """Fire ``deadline`` when it is due, unless it was cancelled."""
+        with self._changed:
+            heappush(self._due, (deadline.due, next(self._count), deadline))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._walk, name="deadlines", daemon=True)
+                self._thread.start()
+            elif self._due[0][2] is deadline:
+                self._changed.notify()
+
+    def _walk(self) -> None:
+        while True:
+            with self._changed:
+                while not self._due or (left := self._due[0][0] - time.monotonic()) > 0:
+                    self._changed.wait(left if self._due else None)
+                deadline = heappop(self._due)[2]
+            deadline.fire()
+
+
+_watchman: Final = _Watchman()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_watchman.forget)
 
 _in_flight: Final = threading.local()
 
@@ -148,7 +188,7 @@ class BoundedSession(requests.Session):
 @contextmanager
 def _deadline(seconds: float) -> Iterator[None]:
     deadline = _in_flight.deadline = _Deadline(seconds)
-    deadline.start()
+    _watchman.guard(deadline)
     try:
         yield
     except requests.exceptions.RequestException as error:
