@@ -159,6 +159,18 @@ def plan(
     return Plan(asset.symbol, target, position, intent=_intent(route, side, asset, bar, book, attempt))
 
 
+def hold(asset: AssetRules, sleeve: Sleeve, close: Decimal) -> Plan:
+    """Return what :func:`plan` makes of an action without a direction, at a fraction of its work.
+
+    Args:
+        asset: Whose symbol it is.
+        sleeve: The symbol's own sub-ledger.
+        close: The decision price.
+    """
+    position = sleeve.position_value(close)
+    return Plan(asset.symbol, position, position, reason=Reason.HOLD)
+
+
 def _no_order(
     decision: ActionLike, target: Decimal, position: Decimal, asset: AssetRules, limits: ExecutionLimits
 ) -> Reason | None:

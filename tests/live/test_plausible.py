@@ -71,3 +71,11 @@ def test_small_move_is_never_doubted(move: float) -> None:
     """No market is so quiet that a move below the least jump is a fault of the data."""
     close = 10.0 * float(np.exp(move))
     assert level(1e-6).doubt(Bar("SIM", 1, close, close, close, close, 1.0)) is None
+
+
+def test_bar_is_judged_anew_when_another_was_believed() -> None:
+    """A bar is judged once however often it is asked about, until the level it is compared with moves."""
+    made, far = level(0.001), Bar("SIM", 1, 11.5, 11.5, 11.5, 11.5, 1.0)
+    assert made.doubt(far) == made.doubt(far) == "the price jumped from 10 to 11.5"
+    made.note(GOOD._replace(close=11.4))
+    assert made.doubt(far) is None

@@ -13,7 +13,7 @@ from trader_sdk.contract.reasons import Reason
 from trader_sdk.contract.spec import MODEL_SPECS, ActionMeaning
 from trader_sdk.contract.timeframe import Timeframe
 from trader_sdk.orders import OrderType, Side, TimeInForce
-from trader_sdk.plan import AssetRules, BarContext, Book, fresh_until, plan
+from trader_sdk.plan import AssetRules, BarContext, Book, fresh_until, hold, plan
 from trader_sdk.portfolio import Sleeve, SleeveFill
 
 BOOK = Book("account", "PAPER-LOCAL", "main", 1)
@@ -128,3 +128,13 @@ def test_freshness_is_half_a_bar_when_bars_are_longer_than_a_minute(timeframe: T
     """Orders of five minutes to four hours are fresh for half a bar."""
     bar = BarContext(timeframe, 0, Decimal(1), CLOSED, CLOSED)
     assert fresh_until(bar) - CLOSED == timedelta(seconds=timeframe.seconds / 2)
+
+
+@given(qty=st.decimals(-1000, 1000, places=6), price=st.decimals("0.01", 1000, places=4))
+def test_hold_is_planned_alike_when_asked_the_short_way(qty: Decimal, price: Decimal) -> None:
+    """Hundreds of symbols hold at one bar; the short way says to the last digit what the long one says."""
+    sleeve = Sleeve.start(Decimal(1000)).fill(SleeveFill(qty, Decimal(100)))
+    bar = BarContext(Timeframe.MIN_1, 0, price, CLOSED, CLOSED)
+    short, long = hold(SHARE, sleeve, price), plan(HOLD, sleeve.mark(price), SHARE, bar, BOOK)
+    assert short == long
+    assert str(short.target) == str(long.target)

@@ -32,7 +32,14 @@ def bar_from_wire(symbol: str, row: Row) -> Bar:
         >>> bar_from_wire("AAPL", row).t
         1612195260000000000
     """
-    return Bar(symbol, int(starts([row])[0]), *(float(column([row], key)[0]) for key in "ohlcv"))
+    return Bar(symbol, int(starts([row])[0]), *(_number(row, key) for key in "ohlcv"))
+
+
+def _number(row: Row, key: str) -> float:
+    value = row.get(key)
+    if type(value) is float and math.isfinite(value):
+        return value
+    return float(column([row], key)[0])  # integers, and what is refused in its words
 
 
 def stream_bar(raw: Row) -> Bar:

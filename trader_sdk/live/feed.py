@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from itertools import pairwise
 from typing import Final
 
 from trader_sdk.broker import port
@@ -135,12 +134,15 @@ class Feed:
             return None
         if self._last.get(symbol, 0) >= newest:
             return []
-        bars = [bar for t, bar in sorted(self._streamed[symbol].items()) if self._last.get(symbol, 0) < t <= newest]
-        starts = [self._last.get(symbol, 0), *(bar.t for bar in bars)]
-        whole = all(self._schedule.missing_between(a, b) == 0 for a, b in pairwise(starts))
-        if not bars or bars[-1].t != newest or not whole:
+        last, streamed = self._last.get(symbol, 0), self._streamed[symbol]
+        bars = [streamed[t] for t in sorted(streamed) if last < t <= newest]
+        if not bars or bars[-1].t != newest:
             return None
-        return None if any(self.is_doubted(bar) for bar in bars) else bars
+        for bar in bars:
+            if self._schedule.missing_between(last, bar.t):
+                return None
+            last = bar.t
+        return None if any(map(self.is_doubted, bars)) else bars
 
     async def _from_rest(self, symbol: str, now: datetime) -> list[Bar]:
         last = self._last.get(symbol)

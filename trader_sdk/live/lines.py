@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -81,6 +81,7 @@ class Decided:
         return exact(self.bar.close)
 
 
+@lru_cache(maxsize=4096)
 def exact(value: float) -> Decimal:
     """Return a float64 price as the shortest decimal that reads back as it."""
     return Decimal(repr(float(value)))

@@ -193,7 +193,9 @@ class Lineup(Mapping[str, SymbolLine]):
             bad |= {bar.symbol for bar in some} - {bar.symbol for bar in taken}
             for bar in taken:
                 self._lines[bar.symbol].follow(bar)
-        self._streams.push(rows)
+        symbols = self._streams.symbols
+        # One array where every symbol has a row, as nearly always: it is checked at once.
+        self._streams.push(np.array([rows[s] for s in symbols]) if symbols and rows.keys() == set(symbols) else rows)
         return bad
 
     def _decide(self, asked: Mapping[str, Bar], sleeves: Mapping[str, Sleeve]) -> dict[str, Decided]:

@@ -25,6 +25,12 @@ def misshapen(bar: Bar) -> str | None:
         >>> misshapen(Bar("AAPL", 0, 10.0, 9.0, 11.0, 10.0, 1.0))
         'high is below low'
     """
+    if (
+        0.0 < bar.low <= bar.open <= bar.high < math.inf
+        and bar.low <= bar.close <= bar.high
+        and 0 < bar.volume < math.inf
+    ):
+        return None  # as nearly always
     prices = (bar.open, bar.high, bar.low, bar.close)
     if not all(math.isfinite(value) and value > 0 for value in prices):
         return "a price is not positive and finite"
@@ -41,13 +47,21 @@ class PriceLevel:
 
     def __init__(self) -> None:
         self._closes: deque[float] = deque(maxlen=_MOVES + 1)
+        self._judged: tuple[Bar, str | None] | None = None
 
     def note(self, bar: Bar) -> None:
         """Take a bar that was believed."""
         self._closes.append(bar.close)
+        self._judged = None
 
     def doubt(self, bar: Bar) -> str | None:
         """Return why a bar is not believed, None if it is."""
+        # A bar is asked about when it arrives, before its history is read anew, and when it is taken.
+        if self._judged is None or self._judged[0] is not bar:
+            self._judged = bar, self._doubt(bar)
+        return self._judged[1]
+
+    def _doubt(self, bar: Bar) -> str | None:
         shape = misshapen(bar)
         if shape is not None or not self._closes:
             return shape

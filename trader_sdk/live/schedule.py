@@ -108,7 +108,7 @@ class Schedule:
 
     def is_fresh(self, bar_at: int, now: datetime) -> bool:
         """Return whether a decision on the bar may still be acted on."""
-        return now <= fresh_until(self.context(bar_at, Decimal(1), now))
+        return now <= self._once((bar_at, -2), lambda: fresh_until(self.context(bar_at, Decimal(1), now)))
 
     def is_final(self, bar_at: int, now: datetime) -> bool:
         """Return whether the bar will not change any more by itself."""

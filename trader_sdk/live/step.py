@@ -21,7 +21,7 @@ from trader_sdk.live.schedule import Schedule
 from trader_sdk.live.views import foreign_orders, working_order
 from trader_sdk.live.worker import BrokerWorker
 from trader_sdk.orders import OrderIntent
-from trader_sdk.plan import AssetRules, Book, Plan, plan
+from trader_sdk.plan import AssetRules, Book, Plan, hold, plan
 from trader_sdk.risk import RiskDecision, RiskView, TradingState, assess, assess_all
 
 _ZERO = Decimal(0)
@@ -156,6 +156,8 @@ class BarStep:
         if decided.decision is None:
             return None
         symbol = decided.symbol
+        if decided.decision.direction == 0:
+            return hold(self._lines[symbol].rules, ledger.sleeves[symbol], decided.close)
         context = self._schedule.context(decided.bar.t, decided.close, now)
         return plan(
             decided.decision,
@@ -172,7 +174,7 @@ class BarStep:
     ) -> Mapping[str, RiskDecision]:
         prices = {**ledger.prices, **{symbol: one.close for symbol, one in decided.items()}}
         view = await self._view(ledger, prices, now)
-        rules = {symbol: self._rules(symbol, ledger, now) for symbol in self._lines}
+        rules = {symbol: self._rules(symbol, ledger, now) for symbol in {intent.symbol for intent in intents}}
         assessed = assess_all(intents, view, rules, self._config.risk)
         return {symbol: self._hooked(decision) for symbol, decision in assessed.items()}
 
