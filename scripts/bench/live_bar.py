@@ -1,8 +1,16 @@
 """A bar close of hundreds of symbols in the live trader, from the last bar frame received to the last order written.
 
-The exchange is a process of its own and the trader is the real one, through alpaca-py and a journal on disk. What the
-exchange takes is waiting; our own share is the processor time of the trader's process between the two moments, all
-threads, journal and JSON included. ``python scripts/bench/live_bar.py [--quick] [--json-file F]``
+The exchange is a process of its own and the trader is the real one, through alpaca-py and a journal on disk.
+
+Own share is the processor time, in user and kernel mode, of the trader's whole process between the two moments: parsing
+frames that wait, features, decisions, plans, reads for risk, the journal's transaction, all POSTs by alpaca-py, and
+what other threads do meanwhile, above all the order stream, which brings events of the first orders before the
+last are written. Not in it: waiting for the exchange's replies and for the disk, frames before the last one, what
+follows the last POST (its reply, the journal of symbols without an order), and waiting for a core. Wall time, with all
+of that waiting, stands in the note. Stages are processor time of the thread that runs them, so they leave out what
+runs between them, as the event loop and handing calls to the broker's thread; some are parts of others.
+
+``python scripts/bench/live_bar.py [--quick] [--json-file F]``
 """
 
 from __future__ import annotations
