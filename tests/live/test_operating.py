@@ -495,3 +495,14 @@ def test_notes_are_kept_with_what_came_of_them(receiver: str) -> None:
         notifier.close()
     assert [note["text"] for note in kept] == ["account: HALTED: AUTH: ***"] * 2
     assert [note["receivers"]["webhook"][-8:] for note in kept] == ["ok", "HTTP 500"]
+
+
+def test_file_that_cannot_be_written_is_one_line_and_no_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever command it is: exit 8, and the file's name."""
+    argv = ["config", "init", str(tmp_path / "none" / "trader.toml")]
+    assert run_app(build_app(argv), argv) == 8
+    shown = capsys.readouterr().err
+    assert "none/trader.toml" in shown
+    assert shown.count("\n") == 1

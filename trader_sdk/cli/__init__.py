@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from trader_sdk.contract.errors import EXIT_SIGINT, EXIT_USAGE, SdkError
+from trader_sdk.contract.errors import EXIT_SIGINT, EXIT_USAGE, SdkError, StorageError
 from trader_sdk.signals import keep_kill_signal
 
 COMMANDS: Final[tuple[tuple[str, str, str], ...]] = (
@@ -123,6 +123,12 @@ def run_app(app: Callable[..., Any], argv: Sequence[str], *, prog: str = "trader
         # The reader went away, as with `| head`; the rest of the output has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        refused = StorageError(
+            "STORAGE", "a file cannot be read or written", where=str(error.filename or ""), found=error.strerror
+        )
+        sys.stderr.write(f"{prog}: {refused}\n")
+        return refused.exit_code
 
 
 def _show_usage(error: Any, prog: str) -> int:
