@@ -59,7 +59,13 @@ def soaked(state_dir: Path, sha256: str) -> None:
     with Journal.open(state_dir / "paper-alpaca-a1", Stamp("a1", "PAPER-ALPACA", "r1")) as journal:
         for day in range(SOAK_DAYS):
             at = start + timedelta(days=day)
-            decided = {"symbol": "AAPL", "bar": rfc3339(at), "action": "HOLD", "reason": "HOLD", "logits": [0.0]}
+            decided: dict[str, Any] = {
+                "symbol": "AAPL",
+                "bar": rfc3339(at),
+                "action": "HOLD",
+                "reason": "HOLD",
+                "logits": [0.0],
+            }
             decided |= {"model_sha256": sha256, "price": "1", "client_order_id": None}
             journal.append([Draft(JournalEvent.DECISION_MADE, at, decided)])
 
