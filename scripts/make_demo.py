@@ -48,11 +48,11 @@ class DemoModel:
 
 # GOOG's 1,855 bars up to 2012 are too few for seven windows of a SELECT block.
 MODELS = (
-    DemoModel("planted", "SIM", "1Min", (50_000, 4_000, 8_000), 200_000, trials=6),
-    DemoModel("noise", "SIMNOISE", "1Min", (50_000, 4_000, 8_000), 100_000, trials=1),
-    DemoModel("vendored", "AAPL", "1Day", None, 150_000, trials=2),
-    DemoModel("vendored", "IBM", "1Day", None, 150_000, trials=2),
-    DemoModel("vendored", "MSFT", "1Day", None, 150_000, trials=2),
+    DemoModel("planted", "SIM", "1Min", (50_000, 4_000, 8_000), 200_000, trials=7),
+    DemoModel("noise", "SIMNOISE", "1Min", (50_000, 4_000, 8_000), 100_000, trials=2),
+    DemoModel("vendored", "AAPL", "1Day", None, 150_000, trials=3),
+    DemoModel("vendored", "IBM", "1Day", None, 150_000, trials=3),
+    DemoModel("vendored", "MSFT", "1Day", None, 150_000, trials=3),
 )
 
 
