@@ -16,10 +16,12 @@ runs between them, as the event loop and handing calls to the broker's thread; s
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import statistics
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -40,7 +42,6 @@ STAGES = {
     "frames": ("trader_sdk.live.stream_events", "StreamInbox", "_drain"),
     "reads": ("trader_sdk.broker.alpaca_http", "AlpacaHttp", "read"),
     "submit": ("trader_sdk.broker.alpaca", "AlpacaBroker", "submit"),
-    "doubt": ("trader_sdk.live.loop", "SessionLoop", "_is_doubted"),
     "features": ("trader_sdk.features.many", "UniverseProvider", "push_many"),
     "decisions": ("trader_sdk.decision_streams", "DecisionStreams", "decide"),
     "lineup": ("trader_sdk.live.lineup", "Lineup", "take"),
@@ -52,15 +53,21 @@ STAGES = {
 
 @dataclass
 class Moment:
-    """Wall and processor time."""
+    """Wall time, and processor time of the process and of its threads by name."""
 
     wall: float
     cpu: float
+    threads: dict[str, float]
 
     @classmethod
     def now(cls) -> Moment:
         """Return this moment."""
-        return cls(time.perf_counter(), time.process_time())
+        threads = {
+            each.name: time.clock_gettime(time.pthread_getcpuclockid(each.ident))
+            for each in threading.enumerate()
+            if each.ident is not None
+        }
+        return cls(time.perf_counter(), time.process_time(), threads)
 
 
 @dataclass
@@ -71,6 +78,7 @@ class Bar:
     own: float
     orders: int
     stages: dict[str, float]
+    threads: dict[str, float]
 
 
 @dataclass
@@ -97,7 +105,10 @@ class Watch:
         """Keep the bar that was measured, if any."""
         if self.written is not None:
             total, own = self.written.wall - self.frame.wall, self.written.cpu - self.frame.cpu
-            self.bars.append(Bar(total * 1e3, own * 1e3, self.orders, {k: v * 1e3 for k, v in self.noted.items()}))
+            before = self.frame.threads
+            threads = {name: (used - before.get(name, 0.0)) * 1e3 for name, used in self.written.threads.items()}
+            stages = {name: used * 1e3 for name, used in self.noted.items()}
+            self.bars.append(Bar(total * 1e3, own * 1e3, self.orders, stages, threads))
         self.written, self.orders = None, 0
         self.stages.clear()
 
@@ -112,9 +123,13 @@ def measure(quick: bool) -> Iterator[Row]:
     kept = watch.bars[THROWN_AWAY:]
     assert all(bar.orders == ORDERS for bar in kept), [bar.orders for bar in kept]
     own, total = (statistics.median(getattr(bar, name) for bar in kept) for name in ("own", "total"))
-    stages = {name: statistics.median(bar.stages.get(name, 0.0) for bar in kept) for name in STAGES}
+    named = (*STAGES, "garbage")
+    stages = {name: statistics.median(bar.stages.get(name, 0.0) for bar in kept) for name in named}
     shown = ", ".join(f"{name} {value:.1f}" for name, value in stages.items())
     note = f"{symbols} symbols, {ORDERS} orders, {len(kept)} bars; wall {total:.0f} ms; own by stage: {shown}"
+    names = sorted({name for bar in kept for name in bar.threads})
+    threads = {name: statistics.median(bar.threads.get(name, 0.0) for bar in kept) for name in names}
+    note += "; by thread: " + ", ".join(f"{name} {value:.1f}" for name, value in threads.items() if value >= 0.1)
     yield limit("live bar close, own share", f"limit of {GOAL_MS:g} ms", GOAL_MS, own, "ms", note=note)
 
 
@@ -124,6 +139,7 @@ def _instrument(watch: Watch) -> None:
     from trader_sdk.broker.port import StreamKind
     from trader_sdk.live.stream_events import StreamInbox
 
+    gc.callbacks.append(_collections_timed(watch))
     for stage, (module, owner, name) in STAGES.items():
         home = __import__(module, fromlist=["_"])
         kind = getattr(home, owner) if owner else home
@@ -142,6 +158,19 @@ def _instrument(watch: Watch) -> None:
 
     StreamInbox.put = seen  # type: ignore[method-assign]  # the bench listens in
     urllib3.connection.HTTPConnection.request = written  # type: ignore[method-assign]  # the bench listens in
+
+
+def _collections_timed(watch: Watch) -> Callable[[str, dict[str, int]], None]:
+    began = 0.0
+
+    def collected(phase: str, _: dict[str, int]) -> None:
+        nonlocal began
+        if phase == "start":
+            began = time.thread_time()
+        else:
+            watch.stages["garbage"] += time.thread_time() - began
+
+    return collected
 
 
 def _timed(work: Callable[..., Any], stage: str, watch: Watch) -> Callable[..., Any]:
