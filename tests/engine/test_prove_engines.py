@@ -29,4 +29,3 @@ def test_every_engine_decides_as_the_dense_one(tmp_path: Path) -> None:
     }
     assert all(each["differing"] == 0 and each["windows"] == 600 for each in found)
     assert max(float(str(each["largest"])) for each in found) < 2e-5
-

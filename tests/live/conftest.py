@@ -163,7 +163,13 @@ class PlayedDay:
 
     def clock(self, schedule: Schedule) -> WallClock:
         """Return the wall clock that the trader uses for Alpaca, on this time."""
-        return WallClock(schedule, wall=self.now, sleep=self.sleep, longest_nap_seconds=7_200)
+        return WallClock(
+            schedule,
+            wall=self.now,
+            sleep=self.sleep,
+            monotonic=lambda: self.now().timestamp(),  # or every nap would look like a clock that was set
+            longest_nap_seconds=7_200,
+        )
 
 
 @pytest.fixture

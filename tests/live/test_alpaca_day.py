@@ -21,7 +21,9 @@ START = datetime(2012, 7, 10, tzinfo=UTC)
 
 def trade(day: Any, archive: Path, state_dir: Path, until: datetime) -> LiveTrader:
     """Trade AAPL until ``until`` and return the trader that did."""
-    config = LiveConfig.of(archive=str(archive), symbols=("AAPL",), state_dir=state_dir, strict_version=True)
+    config = LiveConfig.of(
+        archive=str(archive), symbols=("AAPL",), state_dir=state_dir, reconcile_seconds=3_600, strict_version=True
+    )
     trader = LiveTrader(config, archive=archive, broker=day.broker, clock=day.clock)
 
     async def run() -> None:
@@ -86,7 +88,9 @@ def test_foreign_shares_are_never_taken_into_a_sleeve(day: Any, daily_archive: P
     day.broker.submit(OrderRequest("by-hand-1", "AAPL", Side.BUY, qty=Decimal(3)))
     asyncio.run(day.sleep(3 * 86_400))
     seen: list[dict[str, Any]] = []
-    config = LiveConfig.of(archive=str(daily_archive), symbols=("AAPL",), state_dir=tmp_path / "state")
+    config = LiveConfig.of(
+        archive=str(daily_archive), symbols=("AAPL",), state_dir=tmp_path / "state", reconcile_seconds=3_600
+    )
     trader = LiveTrader(config, archive=daily_archive, broker=day.broker, clock=day.clock)
     trader.observe(lambda name, fields: seen.append({"name": name, **fields}))
 
@@ -107,7 +111,12 @@ def test_trader_refuses_real_money_that_was_not_confirmed(
     """--confirm-live must name the account that the keys open; otherwise nothing is written and nothing is sent."""
     monkeypatch.setattr(type(day.broker), "name", "alpaca-live")
     config = LiveConfig.of(
-        paper=False, archive=str(daily_archive), symbols=("AAPL",), state_dir=tmp_path / "state", confirm_live="0000"
+        paper=False,
+        archive=str(daily_archive),
+        symbols=("AAPL",),
+        state_dir=tmp_path / "state",
+        reconcile_seconds=3_600,
+        confirm_live="0000",
     )
 
     async def start() -> None:
@@ -123,7 +132,9 @@ def test_trader_refuses_real_money_that_was_not_confirmed(
 
 def test_journal_of_an_account_has_one_trader_at_a_time(day: Any, daily_archive: Path, tmp_path: Path) -> None:
     """Two traders on one account: the second is refused while the first holds the folder."""
-    config = LiveConfig.of(archive=str(daily_archive), symbols=("AAPL",), state_dir=tmp_path / "state")
+    config = LiveConfig.of(
+        archive=str(daily_archive), symbols=("AAPL",), state_dir=tmp_path / "state", reconcile_seconds=3_600
+    )
 
     async def both() -> None:
         first, second = (

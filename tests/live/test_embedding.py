@@ -31,7 +31,13 @@ def traded(
     time: timedelta = ONE_ORDER,
 ) -> LiveTrader:
     """Trade AAPL for ``time`` after ``prepare`` and return the trader that did."""
-    config = LiveConfig.of(archive=str(archive), symbols=("AAPL",), state_dir=state_dir, unknown_grace_seconds=0.05)
+    config = LiveConfig.of(
+        archive=str(archive),
+        symbols=("AAPL",),
+        state_dir=state_dir,
+        reconcile_seconds=3_600,
+        unknown_grace_seconds=0.05,
+    )
     trader = LiveTrader(config, archive=archive, broker=day.broker, clock=day.clock)
     prepare(trader)
 
@@ -93,7 +99,7 @@ def test_halt_stops_entries_and_cancels_what_waits(day: Any, daily_archive: Path
 def test_step_decides_on_bars_that_the_caller_brings(day: Any, daily_archive: Path, tmp_path: Path) -> None:
     """In a loop of one's own each bar is handed in, and decided on once."""
     bars = load_bars("vendored", "AAPL", "1Day")
-    config = LiveConfig.of(archive=str(daily_archive), symbols=("AAPL",), state_dir=tmp_path)
+    config = LiveConfig.of(archive=str(daily_archive), symbols=("AAPL",), state_dir=tmp_path, reconcile_seconds=3_600)
 
     async def own_loop() -> tuple[int, int]:
         async with LiveTrader(config, archive=daily_archive, broker=day.broker, clock=day.clock) as trader:

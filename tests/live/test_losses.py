@@ -66,7 +66,11 @@ def test_resume_after_a_drawdown_measures_from_there() -> None:
     halted = books(watermark_draft(MARK, Decimal("0.5"), "", AT), hold.draft())
     resumed = books(watermark_draft(MARK, Decimal("0.5"), "", AT), hold.draft(), *lifted)
     assert halted.state is TradingState.HALTED
-    assert (resumed.state, resumed.memory.watermark, resumed.memory.size_factor) == (TradingState.ACTIVE, None, Decimal(1))
+    assert (resumed.state, resumed.memory.watermark, resumed.memory.size_factor) == (
+        TradingState.ACTIVE,
+        None,
+        Decimal(1),
+    )
 
 
 def test_track_is_of_one_model_and_starts_anew_with_another() -> None:

@@ -46,7 +46,7 @@ def test_bot_trades_in_its_own_loop(
     series = load_bars("vendored", "AAPL", "1Day")
     newest = int((series.t < day.now().timestamp() * 1e9).sum()) - 1
     before = signal.getsignal(signal.SIGINT), list(logging.getLogger().handlers)
-    config = LiveConfig.of(archive=str(daily_archive), symbols=("AAPL",), state_dir=tmp_path)
+    config = LiveConfig.of(archive=str(daily_archive), symbols=("AAPL",), state_dir=tmp_path, reconcile_seconds=3_600)
     beats: list[float] = []
 
     async def bars() -> AsyncIterator[list[Bar]]:
@@ -86,7 +86,11 @@ def test_halt_from_another_thread_and_a_hook_that_caps(
 ) -> None:
     """`run(until)` in the caller's loop, `halt()` from a thread: what waits is cancelled, nothing opens any more."""
     config = LiveConfig.of(
-        archive=str(daily_archive), symbols=("AAPL",), state_dir=tmp_path, unknown_grace_seconds=0.05
+        archive=str(daily_archive),
+        symbols=("AAPL",),
+        state_dir=tmp_path,
+        reconcile_seconds=3_600,
+        unknown_grace_seconds=0.05,
     )
 
     async def own_program() -> LiveTrader:

@@ -23,7 +23,9 @@ def test_idle_trader_says_when_the_market_opens_and_what_it_holds(
     day: Any, daily_archive: Path, tmp_path: Path, capsys: Any
 ) -> None:
     """Over night it speaks every half hour, in a line of at most 79 columns, and its table knows the bar's age."""
-    config = LiveConfig.of(archive=str(daily_archive), symbols=("AAPL",), state_dir=tmp_path / "state")
+    config = LiveConfig.of(
+        archive=str(daily_archive), symbols=("AAPL",), state_dir=tmp_path / "state", reconcile_seconds=3_600
+    )
     trader = LiveTrader(config, archive=daily_archive, broker=day.broker, clock=day.clock)
     told: list[dict[str, Any]] = []
     trader.observe(lambda name, fields: told.append({"name": name, **fields}))
