@@ -6,6 +6,7 @@ import pytest
 
 from trader_sdk import ArchiveError, load_approved
 from trader_sdk.approved import deployable
+from trader_sdk.archive.reader import ArchiveReader
 from trader_sdk.demo import copy_working_archive, demo_archive_path
 
 
@@ -34,10 +35,14 @@ def test_demo_refuses_a_dropped_model(symbol: str) -> None:
 
 
 def test_demo_holds_policy_artefacts_only_and_stays_small() -> None:
-    """No training checkpoint, no optimizer, less than 4 MB."""
+    """No training checkpoint, no optimizer, less than 5 MB."""
+    reader = ArchiveReader(demo_archive_path())
+    subjects = [each for ref in reader.state.verdicts.values() for each in reader.judged(ref).verdict.subjects]
+    roles = {subject.sha256: subject.role for subject in subjects}
+    kept = [roles[path.stem] for path in demo_archive_path().glob("*/models/*")]
+    assert set(kept) == {"policy_safetensors", "policy_pt"}
     files = [path for path in demo_archive_path().rglob("*") if path.is_file()]
-    assert not [path for path in files if path.suffix == ".pt"]
-    assert sum(path.stat().st_size for path in files) < 4_000_000
+    assert sum(path.stat().st_size for path in files) < 5_000_000
 
 
 def test_working_copy_is_made_once_and_kept(tmp_path: Path) -> None:
