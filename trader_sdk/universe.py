@@ -93,19 +93,25 @@ def load_approved_universe(
     door = Door.of(archive, Terms.of(mode, accept_policies, at), asked)
     listed = _slots(door, one, pointer) if symbols is None else list(dict.fromkeys(symbols))
     found: dict[str, ApprovedModel | SdkError] = {}
-    with ThreadPoolExecutor(workers or _workers(), thread_name_prefix="load-model") as pool:
+    with _pool(workers or _workers()) as pool:
         waiting = {pool.submit(_load, door, symbol, timeframe, pointer): symbol for symbol in listed}
+        for future in as_completed(waiting):
+            found[waiting[future]] = result = future.result()
+            if progress is not None:
+                refusal = result if isinstance(result, SdkError) else None
+                progress(Progress(len(found), len(listed), waiting[future], refusal))
+    return {symbol: found[symbol] for symbol in listed}
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Give threads that load; whoever interrupts does not wait for hundreds of models that nobody will use."""
+    with ThreadPoolExecutor(workers, thread_name_prefix="load-model") as pool:
         try:
-            for done, future in enumerate(as_completed(waiting), start=1):
-                symbol = waiting[future]
-                found[symbol] = result = future.result()
-                if progress is not None:
-                    progress(Progress(done, len(listed), symbol, result if isinstance(result, SdkError) else None))
+            yield pool
         except BaseException:
-            # Whoever interrupts does not wait for hundreds of models that nobody will use.
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return {symbol: found[symbol] for symbol in listed}
 
 
 @contextmanager

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from trader_sdk import universe as universe_module
 from trader_sdk.approved import ApprovedModel, load_approved, load_approved_universe
 from trader_sdk.archive.governance import recall
 from trader_sdk.archive.manager import TrainingArchiveManager
@@ -109,17 +111,22 @@ def test_progress_is_told_after_each_symbol(universe: Path) -> None:
     assert {step.symbol: step.refusal is None for step in steps} == {"S00": True, "S04": False, "NEW": False}
 
 
-def test_interrupt_ends_the_loading(universe: Path) -> None:
+def test_interrupt_ends_the_loading(universe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C while hundreds load is not answered by loading the rest."""
-    seen = []
+    begun = []
 
-    def interrupted(step: Progress) -> None:
-        seen.append(step.symbol)
+    def slow(door: object, symbol: str, *_: object) -> ArchiveError:
+        begun.append(symbol)
+        threading.Event().wait(0.05)
+        return ArchiveError("E601", "nothing was looked at")
+
+    def interrupted(_: Progress) -> None:
         raise KeyboardInterrupt
 
+    monkeypatch.setattr(universe_module, "_load", slow)
     with pytest.raises(KeyboardInterrupt):
-        load_approved_universe(universe, workers=1, progress=interrupted)
-    assert len(seen) == 1
+        load_approved_universe(universe, [f"X{n}" for n in range(100)], workers=1, progress=interrupted)
+    assert len(begun) < 50
 
 
 class Screen(io.StringIO):

@@ -94,12 +94,11 @@ def test_goldens_are_small_and_name_no_machine(golden: Path) -> None:
     assert not [path for path in files if b"/tmp/" in path.read_bytes()]
 
 
-def test_generator_writes_what_is_there(tmp_path: Path, golden: Path) -> None:
-    """The recipe gives its expectations again, verdict digests too; the head alone also follows the pages' wording."""
+def test_generator_writes_what_is_there(tmp_path: Path) -> None:
+    """This release's recipe gives its expectations again; the head alone also follows the pages' wording."""
     from importlib.metadata import version
 
-    if golden.name != version("trader-sdk"):
-        pytest.skip("written by an older release")
+    golden = ARCHIVES / version("trader-sdk")
     (tmp_path / "work").mkdir()
     write(tmp_path / "work", tmp_path / "again")
     again = json.loads((tmp_path / "again" / "expect.json").read_text("utf-8"))

@@ -107,14 +107,7 @@ async def open_session(config: LiveConfig, selection: Selection, venue: Venue, l
     broker, worker = venue.broker, venue.worker
     mode = mode_of(broker)
     account = await worker.call(broker.account)
-    if config.paper or config.confirm_live is not None:
-        check_confirmation(config, account.number)
-    else:
-        digests = {symbol: live.model.sha256 for symbol, live in selection.models.items()}
-        check_armed(config.state_dir, account.number, digests, config.risk)
-    if account.trading_blocked:
-        found = ", ".join(account.blocks) or account.status
-        raise HaltedError("HALTED", "the venue has blocked this account", where=mode.value, found=found)
+    _require_account(account, mode, config, selection)
     schedule, is_kept = await _schedule(selection, venue, config.state_dir)
     clock = venue.clock(schedule)
     assets = await worker.call(lambda: broker.assets(sorted(selection.models)))
@@ -162,6 +155,18 @@ async def open_session(config: LiveConfig, selection: Selection, venue: Venue, l
         calendar_is_kept=is_kept,
         selection=selection,
     )
+
+
+def _require_account(account: port.AccountView, mode: TradingMode, config: LiveConfig, selection: Selection) -> None:
+    """Refuse an account that was not meant, or that may not trade."""
+    if config.paper or config.confirm_live is not None:
+        check_confirmation(config, account.number)
+    else:
+        digests = {symbol: live.model.sha256 for symbol, live in selection.models.items()}
+        check_armed(config.state_dir, account.number, digests, config.risk)
+    if account.trading_blocked:
+        found = ", ".join(account.blocks) or account.status
+        raise HaltedError("HALTED", "the venue has blocked this account", where=mode.value, found=found)
 
 
 async def _schedule(selection: Selection, venue: Venue, folder: Path) -> tuple[Schedule, bool]:
