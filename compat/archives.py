@@ -24,7 +24,7 @@ from trader_sdk.archive.governance import Decider, override, promote, recall, re
 from trader_sdk.archive.reader import ArchiveReader
 from trader_sdk.archive.slots import SlotKey
 from trader_sdk.checkpoint.safetensors_format import safetensors_bytes
-from trader_sdk.contract.documents import Who
+from trader_sdk.contract.audit import Who
 from trader_sdk.contract.metadata import get_checkpoint_metadata
 from trader_sdk.contract.timeframe import Timeframe
 

@@ -26,7 +26,7 @@ from trader_sdk.archive.gate import METRICS, GateClass, classify
 from trader_sdk.archive.metrics import HouseMetrics, gate_final, house_metrics, required_t
 from trader_sdk.archive.policy import HOUSE_POLICY
 from trader_sdk.contract.bars import DataKind
-from trader_sdk.contract.documents import GateBlock
+from trader_sdk.contract.summary import GateBlock
 
 SEED = 20261121
 LENGTHS = (250, 500, 1000, 2100)

@@ -109,11 +109,14 @@ def costs_page() -> str:
 def documents_page() -> str:
     """Return the JSON Schema of every document."""
     from trader_sdk.archive.exported import Export
-    from trader_sdk.contract import documents as d
+    from trader_sdk.contract.audit import AuditRecord, Override
+    from trader_sdk.contract.slot_state import SlotState
+    from trader_sdk.contract.summary import Summary
+    from trader_sdk.contract.verdicts import Assessments, Verdict
     from trader_sdk.signing import AuditHead, Signature
 
     page = "# Documents\n\nStrict UTF-8 JSON: duplicate keys, NaN, a byte order mark and unknown fields are refused.\n"
-    ours = (d.Summary, d.Assessments, d.Verdict, d.AuditRecord, d.Override, d.SlotState)
+    ours = (Summary, Assessments, Verdict, AuditRecord, Override, SlotState)
     for model in (*ours, AuditHead, Signature, Export):
         schema = json.dumps(model.model_json_schema(by_alias=True), indent=1, ensure_ascii=False)
         page += f"\n## {model.__name__}\n\n{(model.__doc__ or '').strip()}\n\n```json\n{schema}\n```\n"

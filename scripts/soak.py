@@ -128,7 +128,7 @@ def trade(folder: Path, n_symbols: int, n_bars: int) -> None:
     from trader_sdk.broker.endpoint import local_endpoint
     from trader_sdk.broker.local_control import LocalControl
     from trader_sdk.contract.bars import DataKind
-    from trader_sdk.contract.documents import TradingMode
+    from trader_sdk.contract.modes import TradingMode
     from trader_sdk.exchange import LocalExchange
     from trader_sdk.live import LiveConfig, LiveTrader
     from trader_sdk.live.clock import VenueClock

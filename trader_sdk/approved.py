@@ -10,7 +10,7 @@ from trader_sdk.archive.eligibility import HOUSE_ONLY, Terms
 from trader_sdk.archive.location import Place
 from trader_sdk.archive.pointers import CHAMPION, checked_follow, resolve
 from trader_sdk.contract.compatibility import Pin, Recall
-from trader_sdk.contract.documents import TradingMode
+from trader_sdk.contract.modes import TradingMode
 from trader_sdk.contract.timeframe import parse_timeframe
 from trader_sdk.demands import Demands, recalls_of
 from trader_sdk.deploy_row import DeployRow as DeployRow

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trader_sdk.contract.compatibility import Mode, Pin, Recall
-from trader_sdk.contract.documents import Verdict
 from trader_sdk.contract.errors import Finding
 from trader_sdk.contract.pins import bare, recalled
+from trader_sdk.contract.verdicts import Verdict
 
 if TYPE_CHECKING:
     from trader_sdk.signing import PublicKey

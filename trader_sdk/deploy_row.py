@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from trader_sdk.archive.reader import JudgedModel, deployed_subject, short
 from trader_sdk.archive.slots import VerdictRef
 from trader_sdk.archive.wording import metric_value
-from trader_sdk.contract.documents import Override
+from trader_sdk.contract.audit import Override
 from trader_sdk.contract.errors import Finding, SdkError
 
 if TYPE_CHECKING:

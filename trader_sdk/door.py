@@ -16,8 +16,9 @@ from trader_sdk.archive.signatures import signature_findings
 from trader_sdk.archive.slots import SlotKey, VerdictRef
 from trader_sdk.archive.store.faults import UnreachableError
 from trader_sdk.contract.compatibility import Mode, Pin, enforce, stale_findings
-from trader_sdk.contract.documents import DeploymentTier, TradingMode
 from trader_sdk.contract.errors import ArchiveError, CheckpointError, Finding, SdkError, error_for
+from trader_sdk.contract.modes import TradingMode
+from trader_sdk.contract.verdicts import DeploymentTier
 from trader_sdk.demands import Demands
 from trader_sdk.deploy_row import DeployRow as DeployRow
 from trader_sdk.deploy_row import empty_row, finding_of, row_of

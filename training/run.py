@@ -17,8 +17,9 @@ from trader_sdk.archive.location import locate
 from trader_sdk.archive.manager import ArchivedRun, TrainingArchiveManager
 from trader_sdk.archive.policy import ModelGatingConfig
 from trader_sdk.contract.bars import Bars
-from trader_sdk.contract.documents import Label, Summary
+from trader_sdk.contract.document import Label
 from trader_sdk.contract.errors import ConfigError, DataError, SdkError, UsageError
+from trader_sdk.contract.summary import Summary
 from trader_sdk.data import load_bars
 from training.config import TrainConfig
 from training.invariants import Outcome

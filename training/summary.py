@@ -17,8 +17,8 @@ from trader_sdk.archive.layout import model_key
 from trader_sdk.archive.metrics import HouseMetrics, gate_final
 from trader_sdk.archive.policy import HOUSE_METRIC_SET
 from trader_sdk.contract.bars import Bars
-from trader_sdk.contract.documents import CheckpointRef, GateBlock, Summary
 from trader_sdk.contract.spec import ModelSpec
+from trader_sdk.contract.summary import CheckpointRef, GateBlock, Summary
 from trader_sdk.data.calendar import get_calendar
 from trader_sdk.features import FeatureSchema
 from training.config import TrainConfig

@@ -34,7 +34,7 @@ from trader_sdk.archive.store.audit import AuditLog
 from trader_sdk.archive.store.chain import START, ChainHead, encode_record, head_of
 from trader_sdk.archive.verified import copy_of, verified_state
 from trader_sdk.checkpoint.safetensors_format import safetensors_bytes
-from trader_sdk.contract.documents import AuditKind, AuditRecord, Who
+from trader_sdk.contract.audit import AuditKind, AuditRecord, Who
 from trader_sdk.contract.metadata import get_checkpoint_metadata
 from trader_sdk.contract.timeframe import Timeframe
 

@@ -19,8 +19,8 @@ from trader_sdk.archive.governance import Decider, override, promote, recall
 from trader_sdk.archive.layout import DATABASE_FILE, INDEX_FILE
 from trader_sdk.archive.manager import TrainingArchiveManager
 from trader_sdk.archive.policy import HOUSE_POLICY_HASH, ModelGatingConfig
-from trader_sdk.contract.documents import TradingMode
 from trader_sdk.contract.errors import ArchiveError, CompatibilityError, SdkError, UsageError
+from trader_sdk.contract.modes import TradingMode
 from trader_sdk.model import NativeModelWrapper
 
 Archive = Callable[..., Any]
@@ -139,8 +139,8 @@ def test_edited_verdict_is_refused(archived: Archive, manager: TrainingArchiveMa
 def forged_archive(manager: TrainingArchiveManager, change: Callable[[dict[str, Any]], None]) -> None:
     """Rewrite verdict and chain together, as somebody who holds the whole disk could."""
     from trader_sdk.archive.store.audit import encode_record
+    from trader_sdk.contract.audit import AuditRecord
     from trader_sdk.contract.canonical import sha256_of
-    from trader_sdk.contract.documents import AuditRecord
 
     path = next(manager.root.glob("*/model_assessments.json"))
     document = json.loads(path.read_text())

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from trader_sdk.archive.store import audit as audit_module
 from trader_sdk.archive.store.audit import AuditLog, ChainHead, encode_record
 from trader_sdk.archive.store.durable import store_by_digest, write_new
+from trader_sdk.contract.audit import AuditKind, Who
 from trader_sdk.contract.canonical import sha256_of
-from trader_sdk.contract.documents import AuditKind, Who
 from trader_sdk.contract.errors import ArchiveError, StorageError
 
 AT = datetime(2026, 11, 21, 9, 30, 0, 123456, tzinfo=UTC)

@@ -23,8 +23,8 @@ from trader_sdk.archive.preview import read_summary
 from trader_sdk.archive.reader import ArchiveReader
 from trader_sdk.archive.verify import verify
 from trader_sdk.cli import build_app, run_app
+from trader_sdk.contract.audit import AuditKind, AuditRecord, Who
 from trader_sdk.contract.canonical import canonical_json
-from trader_sdk.contract.documents import AuditKind, AuditRecord, Who
 from trader_sdk.contract.errors import ArchiveError, SdkError
 
 Archive = Callable[..., Any]

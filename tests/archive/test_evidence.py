@@ -13,7 +13,7 @@ from trader_sdk.archive.gate import Tier
 from trader_sdk.archive.metrics import required_t
 from trader_sdk.archive.policy import HOUSE_POLICY, ModelGatingConfig
 from trader_sdk.contract.bars import DataKind
-from trader_sdk.contract.documents import FoldResult, GateBlock
+from trader_sdk.contract.summary import FoldResult, GateBlock
 
 GOOD = {"fitness_score": 1.27, "profit_factor": 2.4, "consistency": 1.0, "max_drawdown": 0.03}
 FOLDS = tuple(FoldResult(start="a", end="b", net_return=0.03, sharpe=0.9, n_trades=12) for _ in range(5))

@@ -15,8 +15,8 @@ from trader_sdk.archive.gate import METRICS, GateClass, Tier, assess_model_quali
 from trader_sdk.archive.metrics import min_active_windows
 from trader_sdk.archive.policy import HOUSE_POLICY, ExtraBar, ModelGatingConfig
 from trader_sdk.contract.bars import DataKind
-from trader_sdk.contract.documents import FoldResult, GateBlock
 from trader_sdk.contract.errors import ConfigError
+from trader_sdk.contract.summary import FoldResult, GateBlock
 
 # name: (APPROVED bar, REVIEW bar, direction that is better)
 TABLE = {

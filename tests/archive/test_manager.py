@@ -24,8 +24,10 @@ from trader_sdk.archive.store.lock import writer_lock
 from trader_sdk.archive.verify import Kind, rebuild_index, verify
 from trader_sdk.checkpoint import read_checkpoint
 from trader_sdk.checkpoint.artefacts import raw_policy_sha256
-from trader_sdk.contract.documents import Assertion, Assessments, Verdict, parse_document, to_plain
+from trader_sdk.contract.document import parse_document, to_plain
 from trader_sdk.contract.errors import ArchiveError, SdkError, StorageError
+from trader_sdk.contract.summary import Assertion
+from trader_sdk.contract.verdicts import Assessments, Verdict
 
 Archive = Callable[..., Any]
 Samples = Any

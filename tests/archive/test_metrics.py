@@ -33,8 +33,8 @@ from trader_sdk.archive.metrics import (
 )
 from trader_sdk.archive.policy import HOUSE_POLICY
 from trader_sdk.contract.bars import DataKind
-from trader_sdk.contract.documents import GateBlock
 from trader_sdk.contract.errors import ConfigError, DataError
+from trader_sdk.contract.summary import GateBlock
 
 ROUND_TRIP = 0.0005
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from trader_sdk.archive.gate import FlagName
 from trader_sdk.archive.pictures import HEIGHT, WIDTH, columns, curve, drawdown_curve, gauge
 from trader_sdk.archive.wording import CLASS_MEANINGS, FLAG_MEANINGS, TIER_MEANINGS, flag_text, number_text
-from trader_sdk.contract.documents import DeploymentTier, FlagRecord, GateClass
+from trader_sdk.contract.verdicts import DeploymentTier, FlagRecord, GateClass
 
 Archive = Callable[..., Any]
 _VOID = {"meta", "link", "br", "img", "line", "circle", "rect", "polyline", "polygon"}

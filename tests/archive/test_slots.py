@@ -13,9 +13,11 @@ from trader_sdk.archive.governance import Decider, override, promote, recall, re
 from trader_sdk.archive.manager import TrainingArchiveManager
 from trader_sdk.archive.reader import ArchiveReader
 from trader_sdk.archive.slots import SlotKey, fold
-from trader_sdk.contract.documents import AuditKind, DeploymentTier, GateClass, TradingMode
+from trader_sdk.contract.audit import AuditKind
 from trader_sdk.contract.errors import ArchiveError, CompatibilityError, LifecycleError, UsageError
+from trader_sdk.contract.modes import TradingMode
 from trader_sdk.contract.timeframe import Timeframe
+from trader_sdk.contract.verdicts import DeploymentTier, GateClass
 
 Archive = Callable[..., Any]
 KEY = SlotKey("AAPL", Timeframe.DAY_1)

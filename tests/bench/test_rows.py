@@ -77,14 +77,31 @@ def test_table_and_page_say_what_was_missed(rows: Any, every: Any, tmp_path: Pat
     """Both show the goal and whether it was reached; the page keeps everything outside its marks."""
     (row,) = rows.compare("work", {"ours": [1.0, 1.0], "peer": [2.0, 2.0]}, {"peer": 3.0}, unit="s", note="of two")
     assert ">= 3x MISSED  of two" in rows.table([row])
-    page = tmp_path / "page.md"
+    page, published = tmp_path / "page.md", tmp_path / "rows.json"
     page.write_text(f"before\n{every.BEGIN}\nold\n{every.END}\nafter\n", "utf-8")
-    every.write_page(page, [row], ["--quick"])
+    every.publish({"load": [row]}, ["--quick"], published, page)
     text = page.read_text("utf-8")
     assert "| work | peer | 2 s | 1 s | 2.00x (2.00..2.00) | >= 3x **missed** of two |" in text
     assert text.startswith("before\n")
     assert text.endswith("\nafter\n")
     assert "old" not in text
+
+
+def test_published_rows_of_other_scripts_stay(rows: Any, every: Any, tmp_path: Path) -> None:
+    """A run of one bench takes the place of its own rows alone, each with the command that gave it."""
+    page, published = tmp_path / "page.md", tmp_path / "rows.json"
+    page.write_text(f"{every.BEGIN}\n{every.END}\n", "utf-8")
+    (old,), (other,), (new,) = (
+        [*rows.compare(name, {"ours": [1.0, 1.0], "peer": [2.0, 2.0]}, {"peer": None})]
+        for name in ("old row", "other row", "new row")
+    )
+    every.publish({"load": [old], "start": [other]}, [], published, page)
+    every.publish({"load": [new]}, ["--cpu"], published, page)
+    text = page.read_text("utf-8")
+    assert [name in text for name in ("old row", "other row", "new row")] == [False, True, True]
+    assert "all.py --only load --cpu`" in text
+    assert "all.py --only start`" in text
+    assert [row["row"] for row in json.loads(published.read_text("utf-8"))["load"]["rows"]] == ["new row"]
 
 
 def test_unknown_row_is_an_error(tmp_path: Path) -> None:

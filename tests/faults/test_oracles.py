@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from trader_sdk.contract.documents import JournalEvent
+from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.faults.evidence import Evidence
 from trader_sdk.faults.oracles import judge
 from trader_sdk.live.events import Draft, JournalEntry, bar_ns, fill_body, intent_body, report_body, sleeve_body

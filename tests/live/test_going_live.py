@@ -14,8 +14,8 @@ import pytest
 from trader_sdk.approved import deployable
 from trader_sdk.broker.alpaca import AlpacaBroker
 from trader_sdk.cli import build_app, run_app
-from trader_sdk.contract.documents import JournalEvent
 from trader_sdk.contract.errors import ConfigError
+from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.live import LiveConfig, LiveTrader
 from trader_sdk.live.arming import SOAK_DAYS
 from trader_sdk.live.config import ARMED_FILE

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trader_sdk.contract.documents import JournalEvent
+from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.live.events import Draft
 from trader_sdk.live.holds import Cause, Hold, StateKeeper, folded, gravest, is_graver, lifting
 from trader_sdk.live.journal import Journal, Stamp, read_events

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from trader_sdk.contract.documents import JournalEvent
 from trader_sdk.contract.errors import StorageError
+from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.faults.strikes import fill_up
 from trader_sdk.live.events import Draft, fill_body, intent_body, intent_of, report_body, sleeve_body, sleeve_of
 from trader_sdk.live.journal import JOURNAL_FILE, RESERVE_FILE, Journal, Stamp, last_event, read_events

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from trader_sdk.contract.documents import TradingMode
 from trader_sdk.contract.errors import ConfigError, UsageError
+from trader_sdk.contract.modes import TradingMode
 from trader_sdk.live.config import LiveConfig, check_confirmation, resolve_mode
 
 CASES = list(product((True, False), ("auto", "alpaca", "local"), (True, False), (None, "archive"), (None, "1234")))

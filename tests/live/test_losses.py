@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from trader_sdk.breakers import ModelTrack, Watermark
-from trader_sdk.contract.documents import JournalEvent
+from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.faults.campaign import Archives
 from trader_sdk.faults.scenario import Scenario
 from trader_sdk.faults.session import play

@@ -17,8 +17,8 @@ import pytest
 
 from trader_sdk.broker import port
 from trader_sdk.cli import build_app, run_app
-from trader_sdk.contract.documents import JournalEvent
 from trader_sdk.contract.errors import BrokerError, ConfigError
+from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.live.arming import (
     ArmingRecord,
     account_digest,

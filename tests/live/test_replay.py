@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trader_sdk.contract.documents import JournalEvent
+from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.live.events import Draft, JournalEntry
 from trader_sdk.live.journal import read_events
 from trader_sdk.live.start_store import start_path

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from trader_sdk.contract.documents import JournalEvent
+from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.live.journal import read_events
 from trader_sdk.live.ledger import fold
 from trader_sdk.live.run_page import run_page

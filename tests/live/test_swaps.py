@@ -8,7 +8,7 @@ import pytest
 
 from trader_sdk.cli.model_texts import MODEL_TEXTS
 from trader_sdk.cli.replay import loader_of
-from trader_sdk.contract.documents import JournalEvent
+from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.faults.actor import JOURNAL_FOLDER
 from trader_sdk.faults.archive_acts import Act, ArchiveAct
 from trader_sdk.faults.campaign import Archives

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from trader_sdk.contract.documents import JournalEvent
+from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.live.booking import Sighting, booking
 from trader_sdk.live.events import Draft, JournalEntry, bar_ns, intent_body, report_body, rfc3339, sleeve_body
 from trader_sdk.live.ledger import Ledger, fold

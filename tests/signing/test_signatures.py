@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trader_sdk.contract.canonical import canonical_json
-from trader_sdk.contract.documents import Verdict, parse_document
+from trader_sdk.contract.document import parse_document
 from trader_sdk.contract.errors import CheckpointError, SdkError, StorageError, UsageError
+from trader_sdk.contract.verdicts import Verdict
 from trader_sdk.signing import (
     AuditHead,
     PrivateKey,

@@ -14,9 +14,9 @@ from trader_sdk.archive.gate import GateClass
 from trader_sdk.archive.metrics import HouseMetrics, house_metrics
 from trader_sdk.backtest import backtest
 from trader_sdk.contract.bars import Bars
-from trader_sdk.contract.documents import Summary
 from trader_sdk.contract.errors import DataError, InvariantViolated, SdkError, StorageError, UsageError
 from trader_sdk.contract.spec import MODEL_SPECS
+from trader_sdk.contract.summary import Summary
 from trader_sdk.data import bars_per_year, load_bars
 from trader_sdk.features import ObservationBuilder
 from training.config import TrainConfig, preset

@@ -18,7 +18,6 @@ from trader_sdk.checkpoint.artefacts import (
 )
 from trader_sdk.checkpoint.formats import Format
 from trader_sdk.contract.detect import detect_version_from_checkpoint
-from trader_sdk.contract.documents import Subject
 from trader_sdk.contract.errors import (
     ActionError,
     ArchiveError,
@@ -28,6 +27,7 @@ from trader_sdk.contract.errors import (
     SdkError,
     VersionError,
 )
+from trader_sdk.contract.verdicts import Subject
 
 _UNNAMED: Final = ".policy"
 _ABOUT_THE_FILE: Final = (CheckpointError, VersionError, ContractError, ActionError, CompatibilityError)

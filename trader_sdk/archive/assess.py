@@ -13,15 +13,9 @@ from trader_sdk.archive.evidence import UNSTATED, Circumstances, Judgement, judg
 from trader_sdk.archive.gate import METRICS, Flag, FlagName, best_index, has_flag, training_flags
 from trader_sdk.archive.layout import model_key
 from trader_sdk.archive.policy import ModelGatingConfig
-from trader_sdk.contract.documents import (
-    FlagRecord,
-    GateBlock,
-    MetricVerdict,
-    Subject,
-    SummaryModel,
-    Verdict,
-)
 from trader_sdk.contract.errors import ArchiveError
+from trader_sdk.contract.summary import GateBlock, SummaryModel
+from trader_sdk.contract.verdicts import FlagRecord, MetricVerdict, Subject, Verdict
 
 EVIDENCE: Final = ("t", "n_trades", "n_bars", "n_windows", "real_drawdown")
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from trader_sdk.contract.documents import AuditKind, AuditRecord, DeploymentTier, GateClass, Override, parse_document
+from trader_sdk.contract.audit import AuditKind, AuditRecord, Override
+from trader_sdk.contract.document import parse_document
 from trader_sdk.contract.errors import ArchiveError, UsageError
 from trader_sdk.contract.timeframe import Timeframe, parse_timeframe
+from trader_sdk.contract.verdicts import DeploymentTier, GateClass
 
 
 class SlotKey(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Final
 from trader_sdk.archive.governance import Decider
 from trader_sdk.archive.location import Place, committing
 from trader_sdk.archive.reader import ArchiveReader
-from trader_sdk.contract.documents import AuditKind
+from trader_sdk.contract.audit import AuditKind
 
 DEFAULT_MIN_AGE: Final = timedelta(days=7)
 """A writer's files lie unnamed for seconds; a week is far beyond any that is still alive."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trader_sdk.contract.canonical import sha256_of
-from trader_sdk.contract.documents import Document
+from trader_sdk.contract.document import Document
 from trader_sdk.contract.errors import ArchiveError
 
 

@@ -14,9 +14,11 @@ from trader_sdk.archive.gate import GateClass, Tier
 from trader_sdk.archive.policy import HOUSE_POLICY_HASH
 from trader_sdk.archive.reader import JudgedModel, short
 from trader_sdk.archive.slots import ArchiveState
+from trader_sdk.contract.audit import Override
 from trader_sdk.contract.bars import DataKind
-from trader_sdk.contract.documents import Override, TradingMode, Verdict
 from trader_sdk.contract.errors import Finding, UsageError
+from trader_sdk.contract.modes import TradingMode
+from trader_sdk.contract.verdicts import Verdict
 
 HOUSE_ONLY: Final = (HOUSE_POLICY_HASH,)
 """Gate policies that are trusted unless the caller says otherwise."""

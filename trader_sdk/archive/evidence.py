@@ -16,7 +16,7 @@ from trader_sdk.archive.gate import Flag, FlagName, GateClass, Tier, classify, w
 from trader_sdk.archive.metrics import min_active_windows, required_t
 from trader_sdk.archive.policy import HOUSE_METRIC_SET, ModelGatingConfig
 from trader_sdk.contract.bars import DataKind
-from trader_sdk.contract.documents import GateBlock
+from trader_sdk.contract.summary import GateBlock
 
 UNSTATED: Final = "unstated"
 """Metric set of a summary that does not name one."""

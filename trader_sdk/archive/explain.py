@@ -22,8 +22,9 @@ from trader_sdk.archive.wording import (
     metric_value,
     number_text,
 )
-from trader_sdk.contract.documents import AuditKind, AuditRecord, Override, Verdict
+from trader_sdk.contract.audit import AuditKind, AuditRecord, Override
 from trader_sdk.contract.errors import ArchiveError
+from trader_sdk.contract.verdicts import Verdict
 
 _WIDTH: Final = 80
 _INDENT: Final = 10

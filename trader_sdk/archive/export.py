@@ -16,7 +16,7 @@ from trader_sdk.archive.layout import MODELS_FOLDER
 from trader_sdk.archive.reader import ArchiveReader
 from trader_sdk.archive.slots import SlotKey, VerdictRef
 from trader_sdk.archive.store.durable import remove_folder, storage_errors, write_new
-from trader_sdk.contract.documents import AuditKind, AuditRecord, Who
+from trader_sdk.contract.audit import AuditKind, AuditRecord, Who
 from trader_sdk.contract.errors import ArchiveError, UsageError
 
 _ZIP_DATE: Final = (1980, 1, 1, 0, 0, 0)

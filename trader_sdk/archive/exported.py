@@ -22,19 +22,12 @@ from trader_sdk.archive.reader import subject_path
 from trader_sdk.archive.slots import VerdictRef, fold
 from trader_sdk.archive.store.chain import ChainHead
 from trader_sdk.archive.verify import Verification
+from trader_sdk.contract.audit import AuditRecord, Who
 from trader_sdk.contract.canonical import sha256_of
-from trader_sdk.contract.documents import (
-    Assessments,
-    AuditRecord,
-    AwareTime,
-    Document,
-    HexDigest,
-    Summary,
-    Verdict,
-    Who,
-    parse_document,
-)
+from trader_sdk.contract.document import AwareTime, Document, HexDigest, parse_document
 from trader_sdk.contract.errors import ArchiveError, Finding, SdkError
+from trader_sdk.contract.summary import Summary
+from trader_sdk.contract.verdicts import Assessments, Verdict
 
 EXPORT_FILE: Final = "export.json"
 MAX_FILE_BYTES: Final = 512 << 20

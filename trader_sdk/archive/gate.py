@@ -12,9 +12,9 @@ import numpy as np
 
 from trader_sdk.archive.policy import HOUSE_POLICY, meets
 from trader_sdk.archive.policy import ModelGatingConfig as ModelGatingConfig
-from trader_sdk.contract.documents import DeploymentTier
-from trader_sdk.contract.documents import GateClass as GateClass
 from trader_sdk.contract.errors import ConfigError
+from trader_sdk.contract.verdicts import DeploymentTier
+from trader_sdk.contract.verdicts import GateClass as GateClass
 
 Tier = DeploymentTier
 

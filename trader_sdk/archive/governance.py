@@ -13,18 +13,12 @@ from trader_sdk.archive.location import Place, committing, locate
 from trader_sdk.archive.reader import ArchiveReader
 from trader_sdk.archive.slots import ArchiveState, Pointers, SlotKey, VerdictRef
 from trader_sdk.archive.store.lock import DEFAULT_TIMEOUT_SECONDS
-from trader_sdk.contract.documents import (
-    AuditKind,
-    Champion,
-    DeploymentTier,
-    GateClass,
-    Override,
-    SlotState,
-    TradingMode,
-    Who,
-)
+from trader_sdk.contract.audit import AuditKind, Override, Who
 from trader_sdk.contract.errors import ArchiveError, CompatibilityError, LifecycleError, UsageError
+from trader_sdk.contract.modes import TradingMode
+from trader_sdk.contract.slot_state import Champion, SlotState
 from trader_sdk.contract.timeframe import parse_timeframe
+from trader_sdk.contract.verdicts import DeploymentTier, GateClass
 
 DEFAULT_MODES = (TradingMode.PAPER_LOCAL, TradingMode.PAPER_ALPACA)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 
-from trader_sdk.contract.documents import Who
+from trader_sdk.contract.audit import Who
 from trader_sdk.contract.errors import UsageError
 
 

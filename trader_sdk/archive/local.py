@@ -19,7 +19,7 @@ from trader_sdk.archive.store.chain import Chain
 from trader_sdk.archive.store.durable import remove_folder, storage_errors, sync_folder, unfinished_folder
 from trader_sdk.archive.store.folder import FolderStore
 from trader_sdk.archive.store.lock import writer_lock
-from trader_sdk.contract.documents import Who
+from trader_sdk.contract.audit import Who
 from trader_sdk.contract.errors import StorageError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from trader_sdk.archive.store.chain import Chain, ChainHead, HeadMovedError
 from trader_sdk.archive.store.port import AuditChain
-from trader_sdk.contract.documents import Who
+from trader_sdk.contract.audit import Who
 
 if TYPE_CHECKING:
     from trader_sdk.archive.slots import FoldedState

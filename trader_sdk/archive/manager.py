@@ -16,9 +16,11 @@ from trader_sdk.archive.policy import HOUSE_POLICY, ModelGatingConfig
 from trader_sdk.archive.reader import ArchiveReader
 from trader_sdk.archive.store.lock import DEFAULT_TIMEOUT_SECONDS
 from trader_sdk.archive.transaction import RunWriter, count_of
-from trader_sdk.contract.documents import GateClass, Summary, Verdict, parse_document
+from trader_sdk.contract.document import parse_document
 from trader_sdk.contract.errors import ArchiveError
+from trader_sdk.contract.summary import Summary
 from trader_sdk.contract.timeframe import Timeframe
+from trader_sdk.contract.verdicts import GateClass, Verdict
 
 DEFAULT_ARCHIVE: Final = "training_archives"
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from trader_sdk.contract.documents import AuditRecord, Who
+from trader_sdk.contract.audit import AuditRecord, Who
 from trader_sdk.contract.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:

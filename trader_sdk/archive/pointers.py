@@ -10,9 +10,10 @@ from typing import Final
 
 from trader_sdk.archive.reader import ArchiveReader, deployed_subject
 from trader_sdk.archive.slots import ArchiveState, SlotKey, VerdictRef
-from trader_sdk.contract.documents import Challenger, Champion, GateClass
 from trader_sdk.contract.errors import ArchiveError, UsageError
+from trader_sdk.contract.slot_state import Challenger, Champion
 from trader_sdk.contract.timeframe import parse_timeframe
+from trader_sdk.contract.verdicts import GateClass
 
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"

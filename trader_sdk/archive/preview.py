@@ -12,15 +12,10 @@ from trader_sdk.archive.codec import encode, jsonable
 from trader_sdk.archive.layout import SUMMARY_FILE, run_timestamp, version_id
 from trader_sdk.archive.policy import HOUSE_POLICY, ModelGatingConfig
 from trader_sdk.archive.slots import ArchiveState, SlotKey
-from trader_sdk.contract.documents import (
-    Assessments,
-    GatePolicySnapshot,
-    Summary,
-    SummaryModel,
-    Verdict,
-    parse_document,
-)
+from trader_sdk.contract.document import parse_document
 from trader_sdk.contract.errors import ArchiveError
+from trader_sdk.contract.summary import Summary, SummaryModel
+from trader_sdk.contract.verdicts import Assessments, GatePolicySnapshot, Verdict
 
 
 def summary_file(path: Path) -> Path:

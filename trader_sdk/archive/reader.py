@@ -15,8 +15,9 @@ from trader_sdk.archive.policy import ModelGatingConfig, hash_of_values
 from trader_sdk.archive.slots import ArchiveState, VerdictRef
 from trader_sdk.archive.store.audit import AuditLog, Chain, ChainHead
 from trader_sdk.archive.verified import verified_state
-from trader_sdk.contract.documents import Assessments, Subject, Verdict, parse_document
+from trader_sdk.contract.document import parse_document
 from trader_sdk.contract.errors import ArchiveError, ConfigError
+from trader_sdk.contract.verdicts import Assessments, Subject, Verdict
 
 _SUFFIX_OF_ROLE: Mapping[str, tuple[str, ...]] = {
     "training": (".pt", ".safetensors"),

@@ -18,7 +18,7 @@ from trader_sdk.archive.wording import (
     number_text,
     reasons,
 )
-from trader_sdk.contract.documents import Assessments, GateClass, Verdict
+from trader_sdk.contract.verdicts import Assessments, GateClass, Verdict
 
 _HEADINGS: Final = ((GateClass.APPROVED, "Deploy"), (GateClass.REVIEW, "Look at"), (GateClass.DROP, "Drop"))
 

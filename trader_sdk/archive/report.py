@@ -27,15 +27,8 @@ from trader_sdk.archive.wording import (
     number_text,
     reasons,
 )
-from trader_sdk.contract.documents import (
-    Assessments,
-    FlagRecord,
-    GateBlock,
-    MetricVerdict,
-    Summary,
-    SummaryModel,
-    Verdict,
-)
+from trader_sdk.contract.summary import GateBlock, Summary, SummaryModel
+from trader_sdk.contract.verdicts import Assessments, FlagRecord, MetricVerdict, Verdict
 
 if TYPE_CHECKING:
     from jinja2 import Template

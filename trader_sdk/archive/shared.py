@@ -22,7 +22,7 @@ from trader_sdk.archive.store.durable import remove_folder, storage_errors, unfi
 from trader_sdk.archive.store.faults import RefusedError, UnreachableError
 from trader_sdk.archive.store.mirror import Mirror
 from trader_sdk.archive.store.port import AuditChain, Store
-from trader_sdk.contract.documents import Who
+from trader_sdk.contract.audit import Who
 from trader_sdk.contract.errors import ArchiveError, StorageError
 
 if TYPE_CHECKING:

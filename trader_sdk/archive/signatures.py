@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from trader_sdk.archive.location import Place, locate
-from trader_sdk.contract.documents import Override, Verdict
+from trader_sdk.contract.audit import Override
 from trader_sdk.contract.errors import CheckpointError, Finding, UsageError
+from trader_sdk.contract.verdicts import Verdict
 from trader_sdk.signing import PublicKey, Signature, Signed, canonical_bytes, encode_signature, read_signature, verify
 
 SIGNATURES_FOLDER: Final = "signatures"

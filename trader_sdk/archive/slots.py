@@ -12,7 +12,9 @@ from trader_sdk.archive.changes import Recall as Recall
 from trader_sdk.archive.changes import RunRef as RunRef
 from trader_sdk.archive.changes import SlotKey as SlotKey
 from trader_sdk.archive.changes import VerdictRef as VerdictRef
-from trader_sdk.contract.documents import AuditRecord, Challenger, Champion, GateClass, Override, SlotState, Stage
+from trader_sdk.contract.audit import AuditRecord, Override
+from trader_sdk.contract.slot_state import Challenger, Champion, SlotState, Stage
+from trader_sdk.contract.verdicts import GateClass
 
 
 class Pointers(NamedTuple):

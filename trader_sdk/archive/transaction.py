@@ -29,16 +29,9 @@ from trader_sdk.archive.store.audit import AuditLog
 from trader_sdk.archive.store.chain import ChainHead
 from trader_sdk.archive.store.durable import sync_folder, write_new
 from trader_sdk.archive.verified import verified_state
-from trader_sdk.contract.documents import (
-    Assessments,
-    AuditKind,
-    GateClass,
-    GatePolicySnapshot,
-    Summary,
-    SummaryModel,
-    Verdict,
-    Who,
-)
+from trader_sdk.contract.audit import AuditKind, Who
+from trader_sdk.contract.summary import Summary, SummaryModel
+from trader_sdk.contract.verdicts import Assessments, GateClass, GatePolicySnapshot, Verdict
 
 
 @dataclass(frozen=True, slots=True)

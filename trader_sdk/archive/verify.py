@@ -15,8 +15,9 @@ from trader_sdk.archive.slots import FoldedState, RunRef, VerdictRef, fold
 from trader_sdk.archive.store.chain import Chain, ChainHead
 from trader_sdk.archive.store.faults import UnreachableError
 from trader_sdk.archive.store.lock import DEFAULT_TIMEOUT_SECONDS
-from trader_sdk.contract.documents import AuditRecord, Subject, Verdict
+from trader_sdk.contract.audit import AuditRecord
 from trader_sdk.contract.errors import ArchiveError, Finding
+from trader_sdk.contract.verdicts import Subject, Verdict
 
 
 class Kind(StrEnum):

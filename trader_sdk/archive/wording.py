@@ -10,13 +10,7 @@ from typing import Final
 from trader_sdk.archive.gate import metric_bars
 from trader_sdk.archive.metrics import required_t
 from trader_sdk.archive.policy import ModelGatingConfig
-from trader_sdk.contract.documents import (
-    DeploymentTier,
-    FlagRecord,
-    GateClass,
-    MetricVerdict,
-    Verdict,
-)
+from trader_sdk.contract.verdicts import DeploymentTier, FlagRecord, GateClass, MetricVerdict, Verdict
 
 METRIC_TITLES: Final[Mapping[str, str]] = MappingProxyType(
     {

@@ -29,7 +29,7 @@ from trader_sdk.contract.errors import ArchiveError, UsageError
 if TYPE_CHECKING:
     from trader_sdk.archive.reader import ArchiveReader
     from trader_sdk.archive.slots import SlotKey
-    from trader_sdk.contract.documents import SlotState
+    from trader_sdk.contract.slot_state import SlotState
 
 SlotArgument = Annotated[str, typer.Argument(help="As it was trained, or an alias: models:/AAPL/1Day@challenger.")]
 
@@ -102,7 +102,8 @@ def override(
     from trader_sdk.archive.governance import Decider
     from trader_sdk.archive.governance import override as override_verdict
     from trader_sdk.archive.reader import ArchiveReader
-    from trader_sdk.contract.documents import DeploymentTier, TradingMode
+    from trader_sdk.contract.modes import TradingMode
+    from trader_sdk.contract.verdicts import DeploymentTier
 
     ceiling = member(DeploymentTier, tier, "--tier")
     allowed = [member(TradingMode, mode, "--modes") for mode in modes.split(",")]

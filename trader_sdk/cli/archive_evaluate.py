@@ -23,7 +23,7 @@ from trader_sdk.contract.errors import UsageError
 
 if TYPE_CHECKING:
     from trader_sdk.archive.policy import ModelGatingConfig
-    from trader_sdk.contract.documents import Assessments
+    from trader_sdk.contract.verdicts import Assessments
     from trader_sdk.evaluate import Evaluation
     from trader_sdk.model import NativeModelWrapper
 
@@ -134,7 +134,7 @@ def _summary_of(found: Evaluation, checkpoint: Path, label: str) -> dict[str, An
 def _archived_evaluation(out: Output, summary: dict[str, Any], archive: str, policy: ModelGatingConfig) -> Assessments:
     from trader_sdk.archive.manager import TrainingArchiveManager
     from trader_sdk.cli.archive_verdict import show_archived, show_assessments
-    from trader_sdk.contract.documents import Assessments, GatePolicySnapshot
+    from trader_sdk.contract.verdicts import Assessments, GatePolicySnapshot
 
     run = TrainingArchiveManager(archive, policy).archive_training_run(summary)
     snapshot = GatePolicySnapshot(name=policy.label, values=policy.values, hash=policy.policy_hash)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from trader_sdk.archive.manager import ArchivedRun
     from trader_sdk.archive.policy import ModelGatingConfig
-    from trader_sdk.contract.documents import Assessments, Summary, Verdict
+    from trader_sdk.contract.summary import Summary
+    from trader_sdk.contract.verdicts import Assessments, Verdict
 
 _WIDTH: Final = 80
 
@@ -45,7 +46,8 @@ def write_page(out: Output, html: Path | None, summary: Summary | dict[str, Any]
         return
     from trader_sdk.archive.codec import encode, jsonable
     from trader_sdk.archive.report import report_html
-    from trader_sdk.contract.documents import Summary, parse_document
+    from trader_sdk.contract.document import parse_document
+    from trader_sdk.contract.summary import Summary
 
     if not isinstance(summary, Summary):
         summary = parse_document(Summary, encode(jsonable(summary)), where="summary")
@@ -104,7 +106,7 @@ def _metrics(verdict: Verdict, policy: ModelGatingConfig) -> Iterator[str]:
     from trader_sdk.archive.gate import metric_bars
     from trader_sdk.archive.metrics import required_t
     from trader_sdk.archive.wording import METRIC_TITLES, metric_value, number_text
-    from trader_sdk.contract.documents import MetricVerdict
+    from trader_sdk.contract.verdicts import MetricVerdict
 
     for bar in metric_bars(policy):
         metric = verdict.metrics.get(bar.metric)

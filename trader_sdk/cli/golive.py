@@ -53,7 +53,7 @@ def golive(
 
 
 def _row(archive: str, config: Any) -> tuple[Any, str]:
-    from trader_sdk.contract.documents import TradingMode
+    from trader_sdk.contract.modes import TradingMode
     from trader_sdk.live.models import gate_table
 
     rows = gate_table(archive, config, TradingMode.LIVE)  # type: ignore[arg-type]  # a name or an address is taken too

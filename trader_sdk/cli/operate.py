@@ -149,7 +149,7 @@ def _targets(root: Path, run: str | None, *, one_only: bool) -> list[tuple[Path,
 
 
 def _check_confirmed(folder: Path, request: Request, confirm: str | None) -> None:
-    from trader_sdk.contract.documents import TradingMode
+    from trader_sdk.contract.modes import TradingMode
     from trader_sdk.live.control import Command
     from trader_sdk.live.state import read_ledger
 

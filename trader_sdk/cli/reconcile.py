@@ -117,7 +117,7 @@ def _venue(folder: Path, ledger: Ledger) -> Iterator[BrokerPort]:
     from trader_sdk.broker.alpaca import AlpacaBroker
     from trader_sdk.broker.credentials import Credentials, credentials_from_env
     from trader_sdk.broker.endpoint import alpaca_live, alpaca_paper, local_endpoint
-    from trader_sdk.contract.documents import TradingMode
+    from trader_sdk.contract.modes import TradingMode
     from trader_sdk.exchange import LocalExchange
     from trader_sdk.live.journal import lock_folder
 

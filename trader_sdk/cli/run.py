@@ -20,7 +20,7 @@ from trader_sdk.signals import signals_handled
 
 if TYPE_CHECKING:
     from trader_sdk.cli.run_screen import RunScreen
-    from trader_sdk.contract.documents import TradingMode
+    from trader_sdk.contract.modes import TradingMode
     from trader_sdk.live.board import Board
     from trader_sdk.live.config import LiveConfig
     from trader_sdk.live.trader import LiveTrader
@@ -181,7 +181,7 @@ def _report_line(folder: Path) -> str:
 def _first_line(config: LiveConfig, mode: TradingMode) -> dict[str, Any]:
     from importlib.metadata import version
 
-    from trader_sdk.contract.documents import TradingMode
+    from trader_sdk.contract.modes import TradingMode
 
     is_local = mode is TradingMode.PAPER_LOCAL
     return {
@@ -195,7 +195,7 @@ def _first_line(config: LiveConfig, mode: TradingMode) -> dict[str, Any]:
 @contextmanager
 def _opened(config: LiveConfig, told: _Told) -> Iterator[LiveTrader]:
     """Yield a trader on the venue that the mode names."""
-    from trader_sdk.contract.documents import TradingMode
+    from trader_sdk.contract.modes import TradingMode
     from trader_sdk.live.telemetry import metrics_served
 
     is_local = told.mode is TradingMode.PAPER_LOCAL
@@ -238,7 +238,7 @@ def _opened_alpaca(config: LiveConfig, mode: TradingMode) -> Iterator[LiveTrader
     from trader_sdk.broker.alpaca import AlpacaBroker
     from trader_sdk.broker.credentials import credentials_from_env
     from trader_sdk.broker.endpoint import alpaca_live, alpaca_paper
-    from trader_sdk.contract.documents import TradingMode
+    from trader_sdk.contract.modes import TradingMode
     from trader_sdk.live.trader import LiveTrader
 
     credentials = credentials_from_env(os.environ)

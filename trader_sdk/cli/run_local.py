@@ -15,9 +15,10 @@ import numpy as np
 from trader_sdk.approved import DeployRow
 from trader_sdk.broker.port import BrokerPort
 from trader_sdk.contract.bars import Bars, DataKind
-from trader_sdk.contract.documents import GateClass, TradingMode
 from trader_sdk.contract.errors import ArchiveError, LifecycleError, UsageError
+from trader_sdk.contract.modes import TradingMode
 from trader_sdk.contract.timeframe import Timeframe
+from trader_sdk.contract.verdicts import GateClass
 from trader_sdk.live.clock import Clock, VenueClock
 from trader_sdk.live.config import DEFAULT_MAX_BARS, REAL_DAILY, SIMULATED_1MIN, LiveConfig
 from trader_sdk.live.events import bar_ns, bar_time, rfc3339

@@ -207,7 +207,8 @@ def _say(report: Output, signed: Signed, signature: Signature, subject: str, tar
 
 def _facts(signed: Signed) -> str:
     from trader_sdk.ci.checks import printable
-    from trader_sdk.contract.documents import Override, Verdict
+    from trader_sdk.contract.audit import Override
+    from trader_sdk.contract.verdicts import Verdict
 
     document = signed.document
     if isinstance(document, Verdict):

@@ -163,7 +163,7 @@ def fills(
     json_file: JsonFile = None,
 ) -> int:
     """List or export the fills of a run; the broker's own statement is the authority."""
-    from trader_sdk.contract.documents import JournalEvent
+    from trader_sdk.contract.journal_events import JournalEvent
 
     _, entries, ledger = read_run(state_dir, run)
     filled = [e for e in entries if e.event is JournalEvent.FILL_RECORDED and year in (None, e.at.year)]
@@ -190,7 +190,7 @@ def fills(
 
 def _models_of_bars(entries: Sequence[JournalEntry]) -> dict[tuple[str, int], str]:
     """Return which model decided on each bar: a slot's champion may have changed since."""
-    from trader_sdk.contract.documents import JournalEvent
+    from trader_sdk.contract.journal_events import JournalEvent
     from trader_sdk.live.events import bar_ns, parse_time
 
     made = (entry.body for entry in entries if entry.event is JournalEvent.DECISION_MADE)

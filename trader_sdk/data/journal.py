@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from trader_sdk.contract.canonical import sha256_of
-from trader_sdk.contract.documents import JournalEvent
 from trader_sdk.contract.errors import StorageError
+from trader_sdk.contract.journal_events import JournalEvent
 
 JOURNAL_FILE: Final = "journal.db"
 _GENESIS: Final = "sha256:" + "0" * 64

@@ -24,8 +24,8 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict
 
 from trader_sdk.broker.alpaca import AlpacaBroker
-from trader_sdk.contract.documents import JournalEvent
 from trader_sdk.contract.errors import SdkError
+from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.exchange.fault_plan import KillFault, KillPoint, Stage
 from trader_sdk.faults.archive_acts import Meddler
 from trader_sdk.faults.forking import fork_server

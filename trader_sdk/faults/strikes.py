@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from trader_sdk.broker.alpaca import AlpacaBroker
 from trader_sdk.broker.port import OrderRequest, OrderType
-from trader_sdk.contract.documents import JournalEvent
+from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.live.control import KILL_FILE
 from trader_sdk.live.events import Draft
 from trader_sdk.live.journal import JOURNAL_FILE, Journal, lock_folder

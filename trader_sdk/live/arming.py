@@ -13,8 +13,9 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trader_sdk.contract.canonical import sha256_of
-from trader_sdk.contract.documents import JournalEvent, TradingMode
 from trader_sdk.contract.errors import ConfigError
+from trader_sdk.contract.journal_events import JournalEvent
+from trader_sdk.contract.modes import TradingMode
 from trader_sdk.live.config import ARMED_FILE
 from trader_sdk.live.control import read_private, write_private
 from trader_sdk.live.events import JournalEntry

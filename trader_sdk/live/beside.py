@@ -13,8 +13,8 @@ from trader_sdk.approved import ApprovedModel
 from trader_sdk.breakers import AccountTrip, ModelTrip, account_trips, model_trips, moved
 from trader_sdk.contract.bars import Bar
 from trader_sdk.contract.costs import cost_model
-from trader_sdk.contract.documents import JournalEvent
 from trader_sdk.contract.errors import SdkError
+from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.contract.reasons import Reason
 from trader_sdk.contract.spec import MARKET_FEATURES
 from trader_sdk.live.config import LiveConfig

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Final
 
 from trader_sdk.broker import port
-from trader_sdk.contract.documents import JournalEvent
+from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.live.events import Draft, fill_body, report_body
 from trader_sdk.live.ledger import Ledger
 from trader_sdk.live.views import report_of

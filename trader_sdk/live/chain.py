@@ -8,7 +8,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from trader_sdk.contract.documents import JournalEvent
+from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.contract.reasons import REASON_REMEDIES, Reason
 from trader_sdk.live.events import JournalEntry, plain, report_of, rfc3339
 from trader_sdk.orders import OrderState, OrderStatus, Side, merge

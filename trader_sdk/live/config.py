@@ -8,9 +8,9 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from trader_sdk.breakers import DEFAULT_BREAKERS, BreakerLimits
-from trader_sdk.contract.documents import TradingMode
 from trader_sdk.contract.errors import ConfigError, UsageError
 from trader_sdk.contract.execution import DEFAULT_LIMITS, ExecutionLimits
+from trader_sdk.contract.modes import TradingMode
 from trader_sdk.contract.timeframe import Timeframe
 from trader_sdk.risk import DEFAULT_RISK_LIMITS, RiskLimits
 from trader_sdk.signing import PublicKey

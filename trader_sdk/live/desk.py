@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from trader_sdk.broker import port
-from trader_sdk.contract.documents import JournalEvent
+from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.contract.reasons import Reason
 from trader_sdk.live.booking import (
     NEVER_SENT,

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from trader_sdk.broker import port
 from trader_sdk.contract.bars import Bar
-from trader_sdk.contract.documents import JournalEvent
 from trader_sdk.contract.errors import BrokerError
+from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.live.desk import OrderDesk, Sent
 from trader_sdk.live.events import Draft, bar_time
 from trader_sdk.live.holds import Cause, StateKeeper

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from trader_sdk.contract.canonical import sha256_of
-from trader_sdk.contract.documents import JournalEvent
+from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.orders import (
     FillDelta,
     OrderEvent,

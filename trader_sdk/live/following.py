@@ -15,8 +15,8 @@ from trader_sdk.approved import ApprovedModel
 from trader_sdk.archive.eligibility import HOUSE_ONLY, Terms
 from trader_sdk.archive.slots import SlotKey
 from trader_sdk.contract.bars import Bars
-from trader_sdk.contract.documents import TradingMode
 from trader_sdk.contract.errors import ActionError, LifecycleError
+from trader_sdk.contract.modes import TradingMode
 from trader_sdk.demands import Demands, recalls_of
 from trader_sdk.door import Door, Standing
 from trader_sdk.live.config import LiveConfig

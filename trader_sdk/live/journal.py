@@ -18,8 +18,8 @@ from typing import Final, Self
 from filelock import FileLock, Timeout
 
 from trader_sdk.contract.canonical import canonical_json
-from trader_sdk.contract.documents import JournalEvent
 from trader_sdk.contract.errors import StorageError
+from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.live.events import Draft, JournalEntry, parse_time
 from trader_sdk.live.ledger import Ledger, fold
 from trader_sdk.live.recovery import Repaired, repair

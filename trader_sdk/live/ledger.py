@@ -10,8 +10,8 @@ from decimal import Decimal
 from typing import Any, Final
 
 from trader_sdk.contract.canonical import sha256_of
-from trader_sdk.contract.documents import JournalEvent
 from trader_sdk.contract.errors import EXIT_SIGINT
+from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.live.events import (
     JournalEntry,
     bar_ns,

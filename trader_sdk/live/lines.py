@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trader_sdk.contract.bars import Bar, Bars
-from trader_sdk.contract.documents import JournalEvent
 from trader_sdk.contract.errors import ActionError, DataError
+from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.contract.reasons import Reason
 from trader_sdk.data.gaps import OBSERVED_BARS
 from trader_sdk.decision_stream import DecisionStream, StreamReport

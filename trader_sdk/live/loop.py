@@ -8,27 +8,29 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
 from trader_sdk.broker import port
 from trader_sdk.contract.bars import Bar
-from trader_sdk.contract.documents import JournalEvent, TradingMode
-from trader_sdk.contract.errors import EXIT_SIGINT, BrokerError, HaltedError
+from trader_sdk.contract.errors import BrokerError
+from trader_sdk.contract.journal_events import JournalEvent
+from trader_sdk.contract.modes import TradingMode
 from trader_sdk.contract.reasons import Reason
 from trader_sdk.live.beside import Beside
-from trader_sdk.live.booking import Sighting, booking
 from trader_sdk.live.clock import Tick
 from trader_sdk.live.config import LiveConfig
 from trader_sdk.live.dispatch import Dispatch
-from trader_sdk.live.events import Draft, bar_time, rfc3339
+from trader_sdk.live.doubts import Doubts
+from trader_sdk.live.ending import settle, wind_down
+from trader_sdk.live.events import Draft
 from trader_sdk.live.heartbeat import Heartbeat
 from trader_sdk.live.holds import Cause
+from trader_sdk.live.looking import lacks_bars, look_at
 from trader_sdk.live.opening import Session
 from trader_sdk.live.operations import Operations
 from trader_sdk.live.refusals import Refusals
-from trader_sdk.live.report import BarLine, Summary, bar_fields, moved, summarise
+from trader_sdk.live.report import BarTeller, Summary, summarise
 from trader_sdk.live.rounds import RoundReport
 from trader_sdk.live.start_guard import note_strangers
 from trader_sdk.live.step import StepReport
@@ -36,21 +38,12 @@ from trader_sdk.live.streams import Streams
 from trader_sdk.live.time_watch import TimeWatch
 from trader_sdk.live.views import earliest
 from trader_sdk.live.worker import BrokerWorker
-from trader_sdk.orders import OrderEvent, OrderIntent, OrderReport, OrderStatus
+from trader_sdk.orders import OrderIntent
 
 Say = Callable[[str, Mapping[str, Any]], None]
 
-LOOK_WHILE_WORKING: Final = timedelta(seconds=5)
-"""How often orders that work are asked for while the market is open."""
-LOOK_WHILE_QUEUED: Final = timedelta(minutes=30)
-"""How often orders that wait for the open are asked for."""
-LOOK_FOR_BARS: Final = timedelta(seconds=30)
-"""How often a bar is asked for that should be there and may still be acted on."""
 MOST_TROUBLES: Final = 5
 """Failed reads in a row after which the run ends."""
-_WIND_DOWN_TICKS: Final = 6
-_MOST_REREAD: Final = 5
-"""Histories read anew at one bar close at most: each is a request, and the others wait for it."""
 
 
 class SessionLoop:
@@ -68,7 +61,7 @@ class SessionLoop:
         self, session: Session, config: LiveConfig, broker: port.BrokerPort, worker: BrokerWorker, say: Say
     ) -> None:
         self._session, self._config = session, config
-        self._broker, self._worker, self._say = broker, worker, say
+        self._broker, self._say = broker, say
         self._is_local = session.mode is TradingMode.PAPER_LOCAL
         self.stop = threading.Event()
         self.operations = Operations(session, self.reconcile)
@@ -91,12 +84,11 @@ class SessionLoop:
         )
         self._dispatch = Dispatch(session.desk, session.journal, session.states, refusals, self.reconcile)
         session.desk.recheck = partial(self._check_again)
-        ledger = session.journal.ledger
-        self._peak, self._told = ledger.equity, moved(ledger)
+        self._teller = BarTeller(session.journal.ledger, config.bar_limit, len(session.lines))
         self._heartbeat = Heartbeat(session.schedule, say, is_replay=self._is_local)
         self._times = TimeWatch(session.states, say, timedelta(seconds=session.schedule.timeframe.seconds))
         session.reconciler.reader.on_read = self._venue_read
-        session.feed.is_doubted = self._is_doubted
+        self._doubts = Doubts(session, say)
 
     def follow(self, streams: Streams) -> None:
         """Take the running streams, whose health decides whether positions may be opened."""
@@ -119,13 +111,6 @@ class SessionLoop:
         else:
             states.lift(Cause.ACCOUNT_BLOCKED, now, why="the venue no longer blocks the account")
 
-    def _is_doubted(self, bar: Bar) -> bool:
-        why = self._session.lines[bar.symbol].doubt(bar)
-        if why is not None:
-            at = rfc3339(bar_time(bar.t))
-            self._say("bar_quarantined", {"symbol": bar.symbol, "bar": at, "close": bar.close, "why": why})
-        return why is not None
-
     async def _check_again(self, intent: OrderIntent, now: datetime) -> Reason | None:
         return await self._session.step.check_again(intent, self._session.journal.ledger, now)
 
@@ -136,13 +121,18 @@ class SessionLoop:
             await self._on_bars(self._session.clock.now())  # what closed while nobody was looking
         while not self._is_done(until):
             self._heartbeat.beat(self._session.clock.now(), self._session.journal.ledger)
-            due = (self._session.desk.next_due(), self._look_at(), self._heartbeat.due, until)
+            due = (
+                self._session.desk.next_due(),
+                look_at(self._session, self._config, self._session.clock.now()),
+                self._heartbeat.due,
+                until,
+            )
             tick = await self._session.clock.next(earliest(due))
             if tick.is_over:
                 break
             await self._survive(tick)
         if not self.stop.is_set():
-            await self._wind_down()
+            await wind_down(self._session, self._dispatch, self.stop)
 
     async def step(self, bars: Mapping[str, Sequence[Bar]]) -> StepReport:
         """Book what happened, then decide on bars that the caller brings; without any, only send what is due."""
@@ -158,27 +148,6 @@ class SessionLoop:
         limit, done = self._config.bar_limit, self._session.journal.ledger.totals.bars
         over = until is not None and self._session.clock.now() >= until
         return self.stop.is_set() or over or (limit is not None and done >= limit)
-
-    def _look_at(self) -> datetime | None:
-        """Return when to look again although nothing is due: streams lose events, and daily bars may come late."""
-        if self._is_local:
-            return None
-        session, now = self._session, self._session.clock.now()
-        is_open, works = session.schedule.is_open(now), session.desk.has_working
-        if self._lacks_bars(now):
-            return now + LOOK_FOR_BARS
-        if works:
-            return now + (LOOK_WHILE_WORKING if is_open else LOOK_WHILE_QUEUED)
-        return now + timedelta(seconds=self._config.reconcile_seconds) if is_open else None
-
-    def _lacks_bars(self, now: datetime) -> bool:
-        """Return whether a bar that may still be acted on has not come."""
-        session = self._session
-        newest = session.schedule.newest_final(now)
-        if self._is_local or newest is None or not session.schedule.is_fresh(newest, now):
-            return False
-        seen = session.journal.ledger.bars
-        return any(seen.get(symbol, 0) < newest for symbol in session.lines)
 
     async def _survive(self, tick: Tick) -> None:
         """Do what a tick asks for; a venue that does not answer is asked again, a few times."""
@@ -214,7 +183,7 @@ class SessionLoop:
         if tick.bars_due or not self._is_local:
             # A replay stands still between bars: what happened meanwhile is read once, before the next decision.
             await self._session.desk.refresh(tick.at)
-        if tick.bars_due or self._lacks_bars(tick.at):
+        if tick.bars_due or lacks_bars(self._session, tick.at):
             await self._on_bars(tick.at)
         is_due = self._session.clock.monotonic() - self._reconciled_at >= self._config.reconcile_seconds
         lost = self._streams is not None and self._streams.lost_something()
@@ -227,29 +196,12 @@ class SessionLoop:
             await self._step({}, now)
         bars = await feed.closed(now)
         if bars:
-            await self._know_better(bars, now)
+            if await self._doubts.resolve(bars, now) and not self._is_local:
+                await self.reconcile()
             self._dispatch.note_bars(bars, now)
             await self._step(bars, now)
         if bars and feed.uses_stream and self._streams is not None:
             await self._streams.reopen_if_mute(streamed=feed.came_streamed)
-
-    async def _know_better(self, bars: Mapping[str, Sequence[Bar]], now: datetime) -> None:
-        """Read histories anew where a bar does not fit to the known one, or one was missing, and positions with them.
-
-        After a split the venue tells an adjusted past; a bar that was late is there now; a jump that lasted is true.
-        """
-        lines = self._session.lines
-        doubtful = [s for s, new in bars.items() if lines[s].may_be_whole or lines[s].doubt(new[0]) is not None]
-        for symbol in doubtful[:_MOST_REREAD]:
-            history = await self._session.feed.history(
-                symbol, lines[symbol].live.observations.provider.required_history + 1, now
-            )
-            before = sum(1 for t in history.t if t < bars[symbol][0].t)
-            if before:
-                lines.restart(symbol, history.slice(0, before))
-                self._say("window_rebuilt", {"symbol": symbol, "bars": before})
-        if doubtful and not self._is_local:
-            await self.reconcile()
 
     async def _step(self, bars: Mapping[str, Sequence[Bar]], now: datetime) -> StepReport:
         session, ledger = self._session, self._session.journal.ledger
@@ -263,19 +215,13 @@ class SessionLoop:
         finally:
             session.step.record_rest()
         await self.beside.after_bar(report, session.step.recorded, now)
-        told, self._told = self._told, moved(ledger)
-        self._peak = max(self._peak, ledger.equity)
-        line = BarLine(
-            number=ledger.totals.bars,
-            limit=self._config.bar_limit,
-            n_symbols=len(session.lines),
+        line = self._teller.fields(
+            report,
             decide_ms=decide_ms,
             late_seconds=(now - session.schedule.final_at(report.bar_at)).total_seconds(),
-            moved=self._told.since(told),
-            drawdown=1 - ledger.equity / self._peak if self._peak else Decimal(0),
             requests_left=self._broker.requests_left,
         )
-        self._say("bar_finished", bar_fields(report, line, ledger))
+        self._say("bar_finished", line)
         self._heartbeat.hold(now)
         await self._prepare(bars)
         return report
@@ -284,19 +230,6 @@ class SessionLoop:
         """Make the sums for the next bar while nothing waits for a decision; others may run in between."""
         for _ in self._session.lines.prepare(symbols):
             await asyncio.sleep(0)
-
-    async def _wind_down(self) -> None:
-        """Let the last orders reach the venue, and in a replay their fills; no new decision is made."""
-        desk, ledger = self._session.desk, self._session.journal.ledger
-        for _ in range(_WIND_DOWN_TICKS):
-            waits = desk.next_due() is not None
-            if not waits and not (self._is_local and ledger.working):
-                return
-            tick = await self._session.clock.next(desk.next_due())
-            if tick.is_over or self.stop.is_set():
-                return
-            await self._dispatch.send(tick.at)
-            await desk.refresh(tick.at)
 
     async def reconcile(self) -> RoundReport:
         """Compare books and venue until a round changes nothing."""
@@ -315,31 +248,11 @@ class SessionLoop:
         if not session.journal.is_usable:
             await self.operations.rescue(exit_code)
         elif not self.hurry.is_set():
-            exit_code = await self._settle(exit_code)
+            exit_code = await settle(session, exit_code, self.reconcile, self._say)
         if session.journal.is_usable:
             summary = summarise(session.journal.ledger, journal, exit_code)
             session.desk.commit([Draft(JournalEvent.RUN_FINISHED, session.clock.now(), summary.fields())])
         return summarise(session.journal.ledger, journal, exit_code)
-
-    async def _settle(self, exit_code: int) -> int:
-        """Return the exit code after the last comparison with the venue."""
-        session = self._session
-        if exit_code not in (0, EXIT_SIGINT):
-            return exit_code
-        if self._is_local:
-            session.desk.commit(booking(session.journal.ledger, self._never_sent(session.clock.now())))
-        try:
-            await self.reconcile()
-        except (BrokerError, HaltedError) as error:
-            self._say("reconcile_failed", error.to_dict())
-            return exit_code or error.exit_code
-        return exit_code
-
-    def _never_sent(self, at: datetime) -> list[Sighting]:
-        working = self._session.journal.ledger.working
-        over = OrderReport(OrderEvent.NOT_FOUND, detail="not sent: the run ended")
-        waiting = [record.intent for record in working if record.state.status is OrderStatus.INTENT]
-        return [Sighting(intent.client_order_id, over, at) for intent in waiting]
 
 
 def _retry_after(error: BrokerError) -> timedelta:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from trader_sdk.breakers import ModelTrack, Watermark
-from trader_sdk.contract.documents import JournalEvent
+from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.data.calendar import new_york
 from trader_sdk.live.events import Draft, JournalEntry, bar_ns, parse_time, plain
 from trader_sdk.live.holds import Cause

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from trader_sdk.approved import ApprovedModel, DeployRow, deployable
 from trader_sdk.archive.eligibility import HOUSE_ONLY
-from trader_sdk.contract.documents import TradingMode
 from trader_sdk.contract.errors import (
     ArchiveError,
     Finding,
@@ -20,6 +19,7 @@ from trader_sdk.contract.errors import (
     error_for,
     exit_code_of,
 )
+from trader_sdk.contract.modes import TradingMode
 from trader_sdk.contract.timeframe import Timeframe
 from trader_sdk.features.observation import ObservationBuilder
 from trader_sdk.features.provider import ProviderFactory, load_provider

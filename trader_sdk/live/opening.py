@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from trader_sdk.broker import port
 from trader_sdk.contract.bars import Bars
-from trader_sdk.contract.documents import JournalEvent, TradingMode
 from trader_sdk.contract.errors import BrokerError, ConfigError, HaltedError
+from trader_sdk.contract.journal_events import JournalEvent
+from trader_sdk.contract.modes import TradingMode
 from trader_sdk.live.arming import check_armed
 from trader_sdk.live.calendar_cache import covers, keep_calendar, kept_calendar
 from trader_sdk.live.clock import Clock

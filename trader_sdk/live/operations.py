@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from trader_sdk.contract.documents import JournalEvent
 from trader_sdk.contract.errors import BrokerError, HaltedError
+from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.live.control import Command, Pressed
 from trader_sdk.live.events import Draft
 from trader_sdk.live.holds import Cause, Hold

@@ -9,7 +9,7 @@ from decimal import Decimal
 from queue import Empty, SimpleQueue
 from typing import Final
 
-from trader_sdk.contract.documents import JournalEvent
+from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.live.control import Answer, Command, Request
 from trader_sdk.live.events import Draft, bar_ns
 from trader_sdk.live.holds import Cause, StateKeeper

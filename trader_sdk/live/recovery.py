@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from trader_sdk.contract.documents import JournalEvent
 from trader_sdk.contract.errors import StorageError
+from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.live.control import read_private, write_private
 from trader_sdk.live.events import JournalEntry, parse_time
 

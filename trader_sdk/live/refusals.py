@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from trader_sdk.broker import port
-from trader_sdk.contract.documents import JournalEvent
+from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.live.desk import OrderDesk
 from trader_sdk.live.events import Draft
 from trader_sdk.live.journal import Journal

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from trader_sdk.contract.bars import Bar
-from trader_sdk.contract.documents import JournalEvent
+from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.contract.reasons import Reason
 from trader_sdk.live.events import JournalEntry, bar_ns, bar_time, parse_time, rfc3339
 from trader_sdk.live.ledger import Ledger

@@ -171,46 +171,52 @@ def moved(ledger: Ledger) -> Moved:
     return Moved(ledger.totals.sent, ledger.orders_at_venue, ledger.totals.fills)
 
 
-@dataclass(frozen=True, slots=True)
-class BarLine:
-    """Counters between two bars, for the line a bar."""
+class BarTeller:
+    """Tells each bar as one line; keeps what it told before, because a line says what moved since.
 
-    number: int
-    limit: int | None
-    n_symbols: int
-    decide_ms: float
-    late_seconds: float
-    moved: Moved
-    drawdown: Decimal
-    requests_left: int | None
+    Args:
+        ledger: The run's books.
+        limit: Bars after which the run ends.
+        n_symbols: Symbols that the run trades.
+    """
+
+    def __init__(self, ledger: Ledger, limit: int | None, n_symbols: int) -> None:
+        self._ledger, self._limit, self._n_symbols = ledger, limit, n_symbols
+        self._peak, self._told = ledger.equity, moved(ledger)
+
+    def fields(
+        self, step: StepReport, *, decide_ms: float, late_seconds: float, requests_left: int | None
+    ) -> dict[str, Any]:
+        """Return the line of one bar as plain data."""
+        ledger = self._ledger
+        told, self._told = self._told, moved(ledger)
+        self._peak = max(self._peak, ledger.equity)
+        drawdown = 1 - ledger.equity / self._peak if self._peak else _ZERO
+        return {
+            "bar": rfc3339(bar_time(step.bar_at)),
+            "n": ledger.totals.bars,
+            "of": self._limit,
+            "symbols": len(step.decided),
+            "of_symbols": self._n_symbols,
+            "late_seconds": round(late_seconds, 3),
+            "decide_ms": round(decide_ms, 2),
+            **_counted(step),
+            **self._told.since(told)._asdict(),
+            "equity": cents(ledger.equity),
+            "drawdown": round(float(drawdown), 5),
+            "requests_left": requests_left,
+        }
 
 
-def bar_fields(step: StepReport, line: BarLine, ledger: Ledger) -> dict[str, Any]:
-    """Return the line of one bar as plain data."""
+def _counted(step: StepReport) -> dict[str, Any]:
     directions = Counter(one.decision.direction for one in step.decided.values() if one.decision is not None)
     reasons = Counter(
         outcome.reason.value
         for outcome in step.outcomes.values()
         if outcome.reason is not None and outcome.client_order_id is None
     )
-    return {
-        "bar": rfc3339(bar_time(step.bar_at)),
-        "n": line.number,
-        "of": line.limit,
-        "symbols": len(step.decided),
-        "of_symbols": line.n_symbols,
-        "late_seconds": round(line.late_seconds, 3),
-        "decide_ms": round(line.decide_ms, 2),
-        "buy": directions[1],
-        "sell": directions[-1],
-        "hold": directions[0],
-        "orders": step.n_orders,
-        **line.moved._asdict(),
-        "blocked": blocked_of(reasons),
-        "equity": cents(ledger.equity),
-        "drawdown": round(float(line.drawdown), 5),
-        "requests_left": line.requests_left,
-    }
+    counts = {"buy": directions[1], "sell": directions[-1], "hold": directions[0], "orders": step.n_orders}
+    return {**counts, "blocked": blocked_of(reasons)}
 
 
 def gate_fields(row: DeployRow) -> dict[str, Any]:

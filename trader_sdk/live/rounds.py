@@ -10,8 +10,8 @@ from decimal import Decimal
 from typing import Any, Final
 
 from trader_sdk.broker import port
-from trader_sdk.contract.documents import JournalEvent
 from trader_sdk.contract.errors import HaltedError
+from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.live.booking import Sighting, booking
 from trader_sdk.live.desk import OrderDesk
 from trader_sdk.live.events import Draft, intent_body, plain, report_body, sleeve_body

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from trader_sdk.contract.costs import cost_model
-from trader_sdk.contract.documents import JournalEvent
+from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.contract.reasons import REASON_REMEDIES, Reason
 from trader_sdk.live.events import JournalEntry, bar_ns, parse_time, rfc3339
 from trader_sdk.live.ledger import Ledger

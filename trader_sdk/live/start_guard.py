@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from trader_sdk.contract.documents import TradingMode
+from trader_sdk.contract.modes import TradingMode
 from trader_sdk.live.events import Draft
 from trader_sdk.live.holds import TRADER, Cause, Hold, StateKeeper, lifting
 from trader_sdk.live.journal import Journal

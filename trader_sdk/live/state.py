@@ -10,8 +10,9 @@ from typing import Final
 
 from filelock import FileLock
 
-from trader_sdk.contract.documents import JournalEvent, TradingMode
 from trader_sdk.contract.errors import StorageError, UsageError
+from trader_sdk.contract.journal_events import JournalEvent
+from trader_sdk.contract.modes import TradingMode
 from trader_sdk.live.journal import JOURNAL_FILE, is_locked, last_event, lock_folder, read_events
 from trader_sdk.live.ledger import Ledger, fold
 from trader_sdk.live.recovery import repair

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from trader_sdk.approved import ApprovedModel
-from trader_sdk.contract.documents import JournalEvent
 from trader_sdk.contract.errors import BrokerError, ConfigError, Finding, SdkError
+from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.deploy_row import DeployRow
 from trader_sdk.live.desk import OrderDesk
 from trader_sdk.live.events import Draft, bar_time, rfc3339

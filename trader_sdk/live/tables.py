@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
 from trader_sdk.contract.canonical import canonical_json
-from trader_sdk.contract.documents import JournalEvent
+from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.live.events import JournalEntry, rfc3339
 
 JOURNAL_SCHEMA: Final = 1

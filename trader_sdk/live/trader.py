@@ -14,8 +14,9 @@ from typing import Any, Final, Self
 
 from trader_sdk.broker import port
 from trader_sdk.contract.bars import Bar
-from trader_sdk.contract.documents import JournalEvent, TradingMode
 from trader_sdk.contract.errors import SdkError
+from trader_sdk.contract.journal_events import JournalEvent
+from trader_sdk.contract.modes import TradingMode
 from trader_sdk.features.provider import ProviderFactory
 from trader_sdk.live.clock import WallClock
 from trader_sdk.live.config import LiveConfig

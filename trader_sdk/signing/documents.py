@@ -11,9 +11,11 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
+from trader_sdk.contract.audit import Override
 from trader_sdk.contract.canonical import canonical_json, read_json_strict
-from trader_sdk.contract.documents import AwareTime, Digest, Document, Override, Verdict, parse_document
+from trader_sdk.contract.document import AwareTime, Digest, Document, parse_document
 from trader_sdk.contract.errors import ArchiveError, UsageError
+from trader_sdk.contract.verdicts import Verdict
 from trader_sdk.signing.files import read_small
 
 MAX_DOCUMENT_BYTES: Final = 4 * 1024 * 1024

@@ -8,7 +8,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from trader_sdk.contract.documents import parse_document
+from trader_sdk.contract.document import parse_document
 from trader_sdk.contract.errors import ArchiveError, CheckpointError, StorageError, UsageError
 from trader_sdk.signing.documents import Signature, Signed
 from trader_sdk.signing.files import read_small, write_once

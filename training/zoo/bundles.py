@@ -15,9 +15,10 @@ from trader_sdk.archive.reader import ArchiveReader, subject_path
 from trader_sdk.archive.slots import SlotKey
 from trader_sdk.checkpoint import read_checkpoint
 from trader_sdk.contract.canonical import canonical_json
-from trader_sdk.contract.documents import GateClass, Stage, Verdict
 from trader_sdk.contract.errors import ArchiveError
+from trader_sdk.contract.slot_state import Stage
 from trader_sdk.contract.spec import MODEL_SPECS
+from trader_sdk.contract.verdicts import GateClass, Verdict
 from trader_sdk.features import FEATURE_SETS
 
 BUNDLES_FOLDER: Final = "bundles"

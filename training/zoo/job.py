@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trader_sdk.archive.policy import ModelGatingConfig
-from trader_sdk.contract.documents import AwareTime
+from trader_sdk.contract.document import AwareTime
 from trader_sdk.contract.errors import StorageError
 from training.config import TrainConfig
 from training.zoo.overlay import ResolvedSpec

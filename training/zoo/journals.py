@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from trader_sdk.contract.documents import JournalEvent
+from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.data.journal import read_journal
 from training.zoo.plays import Play
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt
 
 from trader_sdk.contract.costs import COST_MODELS
-from trader_sdk.contract.documents import Label
+from trader_sdk.contract.document import Label
 from trader_sdk.contract.spec import MODEL_SPECS
 
 

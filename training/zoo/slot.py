@@ -15,7 +15,8 @@ from trader_sdk.archive.slots import SlotKey, VerdictRef
 from trader_sdk.checkpoint import read_checkpoint
 from trader_sdk.contract.canonical import sha256_of
 from trader_sdk.contract.detect import detect_version_from_checkpoint
-from trader_sdk.contract.documents import Champion, GateClass
+from trader_sdk.contract.slot_state import Champion
+from trader_sdk.contract.verdicts import GateClass
 from training.zoo.baseline import BASELINE
 from training.zoo.history import Variant
 from training.zoo.job import SpecResult

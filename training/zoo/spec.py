@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from trader_sdk.contract.documents import Label
+from trader_sdk.contract.document import Label
 from trader_sdk.contract.errors import ConfigError
 from training.zoo.knobs import KNOBS, Overrides, allow_list, suggestion
 from training.zoo.yaml_file import YamlError, read_yaml

@@ -20,9 +20,9 @@ from trader_sdk.archive.manager import ArchivedRun
 from trader_sdk.archive.reader import ArchiveReader
 from trader_sdk.archive.slots import SlotKey
 from trader_sdk.contract.bars import Bars
-from trader_sdk.contract.documents import GateClass, Verdict
 from trader_sdk.contract.errors import DataError, SdkError
 from trader_sdk.contract.timeframe import parse_timeframe
+from trader_sdk.contract.verdicts import GateClass, Verdict
 from training.zoo.bars import load_until
 from training.zoo.bundles import register
 from training.zoo.job import JOB_FILE, RESULT_FILE, Job, SpecResult, Status, read_job, write_document

@@ -13,7 +13,7 @@ from trader_sdk.archive.index.archive_index import ArchiveIndex
 from trader_sdk.archive.layout import model_key
 from trader_sdk.archive.store.audit import AuditLog
 from trader_sdk.archive.store.chain import START, Chain, ChainHead, encode_record, head_of
-from trader_sdk.contract.documents import AuditKind, AuditRecord, Who
+from trader_sdk.contract.audit import AuditKind, AuditRecord, Who
 from trader_sdk.contract.timeframe import Timeframe
 
 FIRST = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)

@@ -28,7 +28,7 @@ from trader_sdk.archive.manager import TrainingArchiveManager
 from trader_sdk.archive.reader import ArchiveReader
 from trader_sdk.archive.slots import SlotKey
 from trader_sdk.archive.store.chain import ChainHead, HeadMovedError
-from trader_sdk.contract.documents import AuditKind, AuditRecord, Who
+from trader_sdk.contract.audit import AuditKind, AuditRecord, Who
 from trader_sdk.contract.errors import LifecycleError
 from trader_sdk.contract.timeframe import Timeframe
 

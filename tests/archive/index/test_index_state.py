@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from trader_sdk.archive.index.archive_index import ArchiveIndex, Step
 from trader_sdk.archive.slots import ArchiveState, FoldedState, SlotKey, fold
-from trader_sdk.contract.documents import AuditKind
+from trader_sdk.contract.audit import AuditKind
 from trader_sdk.contract.errors import ArchiveError
 from trader_sdk.contract.timeframe import Timeframe
 

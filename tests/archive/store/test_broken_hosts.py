@@ -22,7 +22,7 @@ from trader_sdk.archive.shared import SharedPlace, object_name
 from trader_sdk.archive.store.postgres import PostgresChain
 from trader_sdk.archive.store.s3 import S3Address, S3Objects
 from trader_sdk.archive.verify import Kind, verify
-from trader_sdk.contract.documents import AuditKind, Who
+from trader_sdk.contract.audit import AuditKind, Who
 from trader_sdk.contract.errors import ArchiveError
 
 AT = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)

@@ -16,7 +16,7 @@ from trader_sdk.archive.store.folder import FolderStore
 from trader_sdk.archive.store.object_chain import ObjectChain
 from trader_sdk.archive.store.postgres import PostgresChain
 from trader_sdk.archive.store.s3 import S3Address, S3Objects
-from trader_sdk.contract.documents import AuditKind, Who
+from trader_sdk.contract.audit import AuditKind, Who
 from trader_sdk.contract.errors import ArchiveError
 
 AT = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)

@@ -15,7 +15,7 @@ from trader_sdk.archive.named import named_archives
 from trader_sdk.archive.shared import SharedPlace
 from trader_sdk.archive.store.object_chain import ObjectChain
 from trader_sdk.archive.store.postgres import PostgresChain
-from trader_sdk.contract.documents import AuditKind, Who
+from trader_sdk.contract.audit import AuditKind, Who
 from trader_sdk.contract.errors import ArchiveError, ConfigError, SdkError, UsageError
 
 GUIDE = Path(__file__).parents[3] / "docs" / "guide" / "archive-many-hosts.md"

@@ -24,7 +24,7 @@ from trader_sdk.archive.governance import Decider, recall
 from trader_sdk.archive.location import locate
 from trader_sdk.archive.reader import ArchiveReader
 from trader_sdk.archive.store.chain import HeadMovedError
-from trader_sdk.contract.documents import AuditKind
+from trader_sdk.contract.audit import AuditKind
 number = sys.argv[1]
 place = locate("desk")
 head, who = ArchiveReader(place).head, place.identity()

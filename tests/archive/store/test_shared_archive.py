@@ -18,8 +18,8 @@ from trader_sdk.archive.manager import TrainingArchiveManager, archive_run
 from trader_sdk.archive.reader import ArchiveReader
 from trader_sdk.archive.signatures import add_signature
 from trader_sdk.archive.verify import verify
-from trader_sdk.contract.documents import GateClass
 from trader_sdk.contract.errors import ArchiveError, CheckpointError, CompatibilityError, LifecycleError, UsageError
+from trader_sdk.contract.verdicts import GateClass
 from trader_sdk.signing import canonical_bytes, generate_key, sign
 
 

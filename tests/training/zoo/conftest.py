@@ -12,7 +12,7 @@ import pytest
 from trader_sdk.archive.governance import override
 from trader_sdk.archive.location import Place, locate
 from trader_sdk.archive.reader import ArchiveReader
-from trader_sdk.contract.documents import GateClass, Verdict
+from trader_sdk.contract.verdicts import GateClass, Verdict
 from training.config import preset
 from training.zoo.job import RESULT_FILE, Job, SpecResult, write_document
 from training.zoo.processes import Watcher

@@ -17,9 +17,9 @@ from trader_sdk.archive.reader import ArchiveReader
 from trader_sdk.archive.slots import SlotKey
 from trader_sdk.contract.bars import Bar
 from trader_sdk.contract.costs import cost_model
-from trader_sdk.contract.documents import JournalEvent
 from trader_sdk.contract.errors import LifecycleError, StorageError
 from trader_sdk.contract.execution import DEFAULT_LIMITS
+from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.contract.spec import MODEL_SPECS
 from trader_sdk.contract.timeframe import Timeframe
 from trader_sdk.data import load_bars

@@ -20,7 +20,7 @@ from trader_sdk.archive.index.writing import Filling, advance
 from trader_sdk.archive.layout import DATABASE_FILE
 from trader_sdk.archive.store.chain import ChainHead
 from trader_sdk.archive.store.port import AuditChain
-from trader_sdk.contract.documents import AuditRecord
+from trader_sdk.contract.audit import AuditRecord
 from trader_sdk.contract.errors import ArchiveError
 
 _log = structlog.get_logger(__name__)

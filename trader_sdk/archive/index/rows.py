@@ -8,9 +8,10 @@ from typing import Any
 
 from trader_sdk.archive.changes import Change, Held, Recall, RunRef, SlotKey, VerdictRef
 from trader_sdk.archive.index.statements import Parameters, Record
+from trader_sdk.contract.audit import Override
 from trader_sdk.contract.canonical import canonical_json
-from trader_sdk.contract.documents import DeploymentTier, GateClass, Override
 from trader_sdk.contract.timeframe import Timeframe
+from trader_sdk.contract.verdicts import DeploymentTier, GateClass
 
 
 def run_row(run: RunRef) -> Parameters:

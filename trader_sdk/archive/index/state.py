@@ -12,7 +12,8 @@ from trader_sdk.archive.index.rows import held_of, override_of, recall_of, run_o
 from trader_sdk.archive.index.schema import ANY_DATA
 from trader_sdk.archive.index.statements import Record, Session
 from trader_sdk.archive.slots import Pointers, champion_of, pointers_of, slot_state
-from trader_sdk.contract.documents import Champion, Override, SlotState
+from trader_sdk.contract.audit import Override
+from trader_sdk.contract.slot_state import Champion, SlotState
 from trader_sdk.contract.timeframe import Timeframe
 
 K = TypeVar("K")

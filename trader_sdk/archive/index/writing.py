@@ -22,7 +22,8 @@ from trader_sdk.archive.index.schema import ANY_DATA, METADATA
 from trader_sdk.archive.index.statements import Parameters, Session
 from trader_sdk.archive.slots import FoldedState
 from trader_sdk.archive.store.chain import ChainHead, HeadMovedError, head_of
-from trader_sdk.contract.documents import AuditRecord, GateClass
+from trader_sdk.contract.audit import AuditRecord
+from trader_sdk.contract.verdicts import GateClass
 
 
 def advance(session: Session, records: Iterable[AuditRecord], after: ChainHead, *, where: str) -> ChainHead:

@@ -24,7 +24,7 @@ from trader_sdk.archive.store.chain import Chain as Chain
 from trader_sdk.archive.store.chain import ChainHead as ChainHead
 from trader_sdk.archive.store.chain import encode_record as encode_record
 from trader_sdk.archive.store.durable import storage_errors, sync_folder, write_all
-from trader_sdk.contract.documents import AuditKind, AuditRecord, Who
+from trader_sdk.contract.audit import AuditKind, AuditRecord, Who
 
 _TAIL_BYTES: Final = 1 << 16
 

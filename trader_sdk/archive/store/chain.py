@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from trader_sdk.contract.audit import AuditRecord
 from trader_sdk.contract.canonical import canonical_json, read_json_strict, sha256_of
-from trader_sdk.contract.documents import AuditRecord, parse_document
+from trader_sdk.contract.document import parse_document
 from trader_sdk.contract.errors import ArchiveError
 
 GENESIS: Final = ""

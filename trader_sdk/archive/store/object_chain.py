@@ -22,7 +22,7 @@ from trader_sdk.archive.store.chain import (
 )
 from trader_sdk.archive.store.faults import OverwritesError, UnreachableError
 from trader_sdk.archive.store.port import Store
-from trader_sdk.contract.documents import AuditKind, AuditRecord, Who
+from trader_sdk.contract.audit import AuditKind, AuditRecord, Who
 from trader_sdk.contract.errors import ArchiveError
 
 AUDIT_PREFIX: Final = "audit/"

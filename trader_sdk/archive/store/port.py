@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from trader_sdk.archive.store.chain import Chain, ChainHead
-from trader_sdk.contract.documents import AuditKind, AuditRecord, Who
+from trader_sdk.contract.audit import AuditKind, AuditRecord, Who
 
 
 class AuditChain(Protocol):

@@ -24,7 +24,7 @@ from trader_sdk.archive.store.chain import (
 from trader_sdk.archive.store.database import DEFAULT_TIMEOUT_SECONDS, NoTableError, PostgresDatabase
 from trader_sdk.archive.store.database import shown_url as shown_url
 from trader_sdk.archive.store.faults import UnreachableError
-from trader_sdk.contract.documents import AuditKind, AuditRecord, Who
+from trader_sdk.contract.audit import AuditKind, AuditRecord, Who
 from trader_sdk.contract.errors import ArchiveError, StorageError
 
 DATABASE_SCHEMA: Final = 1
