@@ -14,6 +14,7 @@ MAX_JSON_DEPTH: Final = 64
 _MAX_EXACT_INTEGER: Final = 2**53
 # Possessive: whatever a string holds, matching it takes one pass and no memory.
 _STRINGS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 
 
@@ -27,7 +28,7 @@ def canonical_json(value: Any) -> bytes:
         >>> canonical_json({"b": 1, "a": "é"})
         b'{"a":"\\xc3\\xa9","b":1}'
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _CANONICAL.encode(value).encode()
 
 
 def sha256_of(value: Any) -> str:

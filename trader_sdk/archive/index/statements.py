@@ -216,7 +216,7 @@ COUNT_TRIAL: Final = (
     .values(runs=TRIALS.c.runs + sa.literal_column("1"))
     .where(
         _of(TRIALS, *_SLOT),
-        sa.or_(TRIALS.c.data_digest == sa.literal_column(f"'{ANY_DATA}'"), _of(TRIALS, "data_digest")),
+        TRIALS.c.data_digest.in_([sa.literal_column(f"'{ANY_DATA}'"), sa.bindparam("data_digest")]),
     )
 )
 TRIALS_OF: Final = sa.select(TRIALS.c.runs).where(_of(TRIALS, *_SLOT, "data_digest"))
