@@ -67,7 +67,7 @@ def write_change(session: Session, change: Change) -> None:
     if change.run is not None:
         _write_run(session, change, change.run)
     if change.moved is not None:
-        _move(session, *change.moved)
+        _move(session, held_row(*change.moved))
     if change.override is not None:
         session.run(sql.INSERT_OVERRIDE, override_row(change.seq, change.override))
         row = session.one(sql.ONE_VERDICT, verdict_key(change.override.verdict))
@@ -83,35 +83,36 @@ def write_change(session: Session, change: Change) -> None:
 def _write_run(session: Session, change: Change, run: RunRef) -> None:
     session.run(sql.INSERT_RUN, run_row(run))
     for place, ref in enumerate(change.verdicts):
-        session.run(sql.INSERT_VERDICT, verdict_row(ref, change.seq, place))
-        _count_trial(session, ref)
+        row = verdict_row(ref, change.seq, place)
+        session.run(sql.INSERT_VERDICT, row)
+        _count_trial(session, row)
         if ref.gate_class is GateClass.APPROVED:
             _add(session, ref.slot, change.candidate(ref, place))
 
 
-def _count_trial(session: Session, ref: VerdictRef) -> None:
+def _count_trial(session: Session, row: Parameters) -> None:
     """Count a run for the slot and for its data; what was never counted begins at one."""
-    slot, digests = slot_row(ref.slot), _counted_digests(ref)
-    if session.run(sql.COUNT_TRIAL, {**slot, "data_digest": digests[-1]}).rowcount < len(digests):
+    digests = _counted_digests(row["data_digest"])
+    if session.run(sql.COUNT_TRIAL, row).rowcount < len(digests):
         for digest in digests:
-            session.run(sql.FIRST_TRIAL[session.dialect_name], {**slot, "data_digest": digest, "runs": 1})
+            session.run(sql.FIRST_TRIAL[session.dialect_name], {**row, "data_digest": digest, "runs": 1})
 
 
-def _counted_digests(ref: VerdictRef) -> tuple[str, ...]:
-    return (ANY_DATA, ref.data_digest) if ref.data_digest else (ANY_DATA,)
+def _counted_digests(data_digest: str | None) -> tuple[str, ...]:
+    return (ANY_DATA, data_digest) if data_digest else (ANY_DATA,)
 
 
 def _add(session: Session, key: SlotKey, held: Held) -> None:
     """Take a deployable model in, as :meth:`trader_sdk.archive.slots.Holders.add` does."""
-    last = session.one(sql.LAST_MOVES, {**slot_row(key), "limit": 1})
-    if last is None:
-        _move(session, key, held)
-    elif held_of(last).model != held.model:
-        session.run(sql.PUT_CHALLENGER[session.dialect_name], held_row(key, held))
-
-
-def _move(session: Session, key: SlotKey, held: Held) -> None:
     row = held_row(key, held)
+    last = session.one(sql.LAST_MOVES, {**row, "limit": 1})
+    if last is None:
+        _move(session, row)
+    elif held_of(last).model != held.model:
+        session.run(sql.PUT_CHALLENGER[session.dialect_name], row)
+
+
+def _move(session: Session, row: Parameters) -> None:
     session.run(sql.INSERT_MOVE, row)
     session.run(sql.DELETE_CHALLENGER, row)
 
@@ -164,6 +165,6 @@ class Filling:
 def _trial_rows(verdicts: Iterable[VerdictRef]) -> list[Parameters]:
     counted: dict[tuple[SlotKey, str], int] = {}
     for ref in verdicts:
-        for digest in _counted_digests(ref):
+        for digest in _counted_digests(ref.data_digest):
             counted[ref.slot, digest] = counted.get((ref.slot, digest), 0) + 1
     return [{**slot_row(key), "data_digest": digest, "runs": runs} for (key, digest), runs in counted.items()]
