@@ -14,16 +14,16 @@ from trader_sdk.archive.ledger import Ledger
 from trader_sdk.archive.metrics import drawdown
 from trader_sdk.archive.walk import NO_DECISION, Prices, walk_windows
 from trader_sdk.contract.bars import Bars
-from trader_sdk.contract.costs import CostModel, cost_model
+from trader_sdk.contract.costs import CostModel, cost_model, cost_model_of
 from trader_sdk.contract.errors import DataError, LifecycleError, UsageError
 from trader_sdk.contract.execution import DEFAULT_LIMITS, ExecutionLimits
+from trader_sdk.data.gaps import complete_windows
 
 if TYPE_CHECKING:
     from trader_sdk.model import NativeModelWrapper
 
 Floats = NDArray[np.float64]
 
-DEFAULT_COSTS: Final = "us_equity@1"
 _NS: Final = 1_000_000_000
 
 
@@ -132,7 +132,7 @@ def backtest(
         model: Decides by its best logit.
         bars: Oldest first; those that the first window needs are history and are not traded.
         provider: Computes the columns that the model was trained on.
-        costs: Cost model; the one that the checkpoint states, or ``us_equity@1``.
+        costs: Cost model; the one that the checkpoint states, or its asset class's own.
         limits: Sizing constants.
         first_bar_ns: Trade from the first bar that starts at or after this, ns UTC; earlier ones are history.
         in_sample: Allow bars that the model was trained or judged on.
@@ -152,9 +152,8 @@ def backtest(
     overlap = overlapping_bars(traded, model.metadata)
     if overlap and not in_sample:
         raise _overlaps(traded, model.metadata, overlap)
-    charged = costs or cost_model(str(model.metadata.get("cost_model") or DEFAULT_COSTS))
-    since = slice(warm_up, None)
-    prices = Prices(bars.t[since], bars.open[since], bars.close[since], bars.timeframe.seconds)
+    charged = costs or cost_model(str(model.metadata.get("cost_model") or cost_model_of(bars.symbol)))
+    prices = Prices.of(bars, warm_up, complete_windows(bars))
     window = range(first - warm_up, len(features))
     (walk,) = walk_windows(model.policy, spec, features, prices, [window], costs=charged, limits=limits)
     return BacktestResult(

@@ -20,14 +20,14 @@ from trader_sdk.archive.metrics import HouseMetrics, gate_final, house_metrics
 from trader_sdk.archive.policy import HOUSE_METRIC_SET
 from trader_sdk.archive.walk import Prices, walk_windows
 from trader_sdk.contract.bars import Bars
-from trader_sdk.contract.costs import CostModel, cost_model
+from trader_sdk.contract.costs import CostModel, cost_model, cost_model_of
 from trader_sdk.contract.errors import ContractError, LifecycleError, UsageError
 from trader_sdk.data.calendar import bars_per_year
+from trader_sdk.data.gaps import complete_windows
 
 if TYPE_CHECKING:
     from trader_sdk.model import NativeModelWrapper
 
-DEFAULT_COSTS: Final = "us_equity@1"
 _GATED: Final = ("fitness_score", "profit_factor", "consistency", "max_drawdown")
 _NS: Final = 1_000_000_000
 _LARGEST_NS: Final = 2**63 - 1
@@ -201,7 +201,7 @@ def evaluate(
         bars: Oldest first; those before the asserted date are history of the features and are never judged.
         columns: The features that the model was trained on.
         trained_until: When training ended, and who says so.
-        costs: Cost model; the one that the checkpoint states, or ``us_equity@1``.
+        costs: Cost model; the one that the checkpoint states, or its asset class's own.
         first_bar: Judge from this date or time on, no earlier than the asserted date.
         n_windows: Equal windows, 7..14.
         n_trials: How often these bars were opened for judging, this time included.
@@ -226,9 +226,8 @@ def evaluate(
     spec = model.model_spec
     block = range(max(first, warm_up + spec.window - 1), len(bars))
     windows = equal_windows(range(block.start - warm_up, block.stop - warm_up), n_windows)
-    since = slice(warm_up, None)
-    prices = Prices(bars.t[since], bars.open[since], bars.close[since], bars.timeframe.seconds)
-    charged = costs or cost_model(str(model.metadata.get("cost_model") or DEFAULT_COSTS))
+    prices = Prices.of(bars, warm_up, complete_windows(bars))
+    charged = costs or cost_model(str(model.metadata.get("cost_model") or cost_model_of(bars.symbol)))
     walks = walk_windows(model.policy, spec, features, prices, windows, costs=charged)
     metrics = house_metrics(
         [walk.ledger for walk in walks],

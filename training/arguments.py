@@ -19,10 +19,14 @@ Data = Annotated[
 ]
 Symbol = Annotated[str, typer.Option(help="As the venue writes it in orders; SIM for planted and noise.")]
 TimeframeName = Annotated[str, typer.Option(help="1Min, 5Min, 15Min, 30Min, 1Hour, 4Hour or 1Day.")]
+AllowGaps = Annotated[
+    int,
+    typer.Option(min=0, max=1, help="1: accept missing bars; windows that miss one are neither trained on nor traded."),
+]
 Json = Annotated[int, typer.Option("--json", min=0, max=1, help="1: the result as one JSON line on standard output.")]
 
 
-def bars_of(data: str, symbol: str, timeframe: str, until: str | None) -> Bars:
+def bars_of(data: str, symbol: str, timeframe: str, until: str | None, *, allow_gaps: bool = False) -> Bars:
     """Return the bars that the arguments name, those before ``until`` where it is given.
 
     Raises:
@@ -31,7 +35,9 @@ def bars_of(data: str, symbol: str, timeframe: str, until: str | None) -> Bars:
     """
     from trader_sdk.data import load_bars
 
-    bars = load_bars(data, symbol, timeframe)
+    bars = load_bars(data, symbol, timeframe, allow_gaps=allow_gaps)
+    if allow_gaps:
+        _refuse_foreign(bars, data)
     if until is None:
         return bars
     try:
@@ -40,6 +46,21 @@ def bars_of(data: str, symbol: str, timeframe: str, until: str | None) -> Bars:
         raise UsageError("USAGE", "not a date", where="--until", expected="2011-12-31", found=until) from error
     end_ns = int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()) * 10**9
     return bars.slice(0, int(bars.t.searchsorted(end_ns)))
+
+
+def _refuse_foreign(bars: Bars, source: str) -> None:
+    from trader_sdk.contract.errors import DataError
+    from trader_sdk.data import find_gaps, get_calendar
+
+    gaps = find_gaps(bars.t, bars.timeframe, get_calendar(bars.calendar))
+    if len(gaps.foreign):
+        raise DataError(
+            "BARS",
+            f"bars that no session has: {gaps.summary()}",
+            where=source,
+            expected=f"{bars.timeframe} bars of the calendar {bars.calendar}",
+            remedy="Leave out what was traded before and after the sessions, or name the right calendar.",
+        )
 
 
 def integers(text: str | None, where: str) -> tuple[int, ...] | None:

@@ -13,7 +13,7 @@ import structlog
 import typer
 
 from trader_sdk.contract.errors import EXIT_SIGINT, EXIT_USAGE, SdkError
-from training.arguments import Data, Json, Symbol, TimeframeName, bars_of, integers, run_folder
+from training.arguments import AllowGaps, Data, Json, Symbol, TimeframeName, bars_of, integers, run_folder
 from training.cli_pretrain import pretrain
 from training.pipes import Lasting
 from training.zoo.cli import zoo
@@ -46,6 +46,7 @@ def run(
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/SYMBOL_TIMEFRAME/TIME when omitted.")] = None,
     gate: Annotated[Path | None, typer.Option(help="A desk's own gate policy, gate.toml.")] = None,
     until: Annotated[str | None, typer.Option(help="Use bars before this date only; later ones stay unseen.")] = None,
+    allow_gaps: AllowGaps = 0,
     blocks: Annotated[str | None, typer.Option(help="Bars of TRAIN,SELECT,GATE, for example 50000,4000,8000.")] = None,
     trials: Annotated[int, typer.Option(min=1, help="Times this data was opened for judging, this run included.")] = 1,
     label: Annotated[str, typer.Option(help="Free text that becomes part of the version id.")] = "model",
@@ -54,7 +55,10 @@ def run(
     total_steps: Annotated[int | None, typer.Option(help="Environment steps.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak of Adam's learning rate.")] = None,
     hidden: Annotated[str | None, typer.Option(help="Widths of the trunk, for example 128,64.")] = None,
-    cost_model: Annotated[str | None, typer.Option(help="us_equity@1 or crypto@1.")] = None,
+    cost_model: Annotated[
+        str | None, typer.Option(help="us_equity@1 or crypto@1; by asset class when omitted.")
+    ] = None,
+    reward: Annotated[str | None, typer.Option(help="net_log_return, or composite_v25 for those who know it.")] = None,
     model_version: Annotated[str | None, typer.Option(help="Contract version to train.")] = None,
     features: Annotated[str | None, typer.Option(help="package.module:Provider instead of our columns.")] = None,
     parent: Annotated[Path | None, typer.Option(help="Checkpoint to start from, as one that `pretrain` wrote.")] = None,
@@ -75,11 +79,12 @@ def run(
         hidden_dims=integers(hidden, "--hidden"),
         blocks=integers(blocks, "--blocks"),
         cost_model=cost_model,
+        reward=reward,
         model_version=model_version,
         features=features,
         parent=None if parent is None else str(parent),
     )
-    bars = bars_of(data, symbol, timeframe, until)
+    bars = bars_of(data, symbol, timeframe, until, allow_gaps=bool(allow_gaps))
     folder = out or run_folder(bars)
     result = train(
         bars,

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from training.arguments import Data, Json, Symbol, TimeframeName, bars_of, integers, run_folder
+from training.arguments import AllowGaps, Data, Json, Symbol, TimeframeName, bars_of, integers, run_folder
 
 
 def pretrain(
@@ -26,6 +26,7 @@ def pretrain(
     samples_per_epoch: Annotated[int | None, typer.Option(help="Labels an epoch; all of TRAIN when omitted.")] = None,
     horizon: Annotated[int | None, typer.Option(help="Bars whose return the hindsight labels look at.")] = None,
     until: Annotated[str | None, typer.Option(help="Use bars before this date only.")] = None,
+    allow_gaps: AllowGaps = 0,
     blocks: Annotated[str | None, typer.Option(help="Bars of TRAIN,SELECT,GATE, for example 50000,4000,8000.")] = None,
     label: Annotated[str, typer.Option(help="Free text that is stamped into the checkpoints.")] = "model",
     seed: Annotated[int | None, typer.Option(help="Weights and shuffling.")] = None,
@@ -54,7 +55,7 @@ def pretrain(
         hidden_dims=integers(hidden, "--hidden"),
         model_version=model_version,
     )
-    bars = bars_of(data, symbol, timeframe, until)
+    bars = bars_of(data, symbol, timeframe, until, allow_gaps=bool(allow_gaps))
     reporter = pick_reporter(sys.stderr if json else sys.stdout)
     folder = out or run_folder(bars)
     result = pretrain_run(bars, config, out=folder, source=data, label=label, reporter=reporter)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
-from trader_sdk.contract.costs import cost_model
+from trader_sdk.contract.costs import cost_model, cost_model_of
 from trader_sdk.contract.errors import ConfigError
 from trader_sdk.contract.spec import CURRENT_MODEL_VERSION, MODEL_SPECS
+from training.reward import RewardKind
+
+Priced = TypeVar("Priced", bound=BaseModel)
 
 
 class TrainConfig(BaseModel):
@@ -33,7 +36,8 @@ class TrainConfig(BaseModel):
         validation_interval: Updates between two validations on SELECT.
         n_windows: Equal windows of SELECT and of GATE.
         blocks: Bars of TRAIN, SELECT and GATE; None for 40/20/40 of what is left after warm-up.
-        cost_model: Name of the cost model.
+        cost_model: Name of the cost model; where it is not named, a run takes that of the symbol's asset class.
+        reward: ``net_log_return``, or ``composite_v25``, the weighted terms of :mod:`training.reward`.
         model_version: Contract version to train.
         features: ``package.module:Provider`` that computes the market columns; None for the package's own.
         horizon: Bars whose mean return is rewarded, the next one first; 1 rewards the next bar alone.
@@ -73,6 +77,7 @@ class TrainConfig(BaseModel):
     n_windows: int = Field(7, ge=7, le=14)
     blocks: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
     cost_model: str = "us_equity@1"
+    reward: RewardKind = RewardKind.NET_LOG_RETURN
     model_version: str = CURRENT_MODEL_VERSION
     features: str | None = None
     horizon: int = Field(1, ge=1, le=256)
@@ -91,9 +96,16 @@ class TrainConfig(BaseModel):
         cost_model(self.cost_model)
         if self.num_envs % self.envs_per_bar:
             _refuse("num_envs", f"a multiple of envs_per_bar = {self.envs_per_bar}", self.num_envs)
+        if self.reward is RewardKind.COMPOSITE_V25 and self.has_target:
+            _refuse("reward", "net_log_return with horizon, residual_momentum or cross_sectional_demean", self.reward)
         if self.num_cells % self.num_minibatches:
             _refuse("num_minibatches", f"a divisor of {self.num_cells} (num_steps x bars)", self.num_minibatches)
         return self
+
+    @property
+    def has_target(self) -> bool:
+        """Return whether another return than the next bar's own is rewarded."""
+        return self.horizon > 1 or self.residual_momentum or self.cross_sectional_demean
 
     @property
     def num_bars(self) -> int:
@@ -120,6 +132,13 @@ class TrainConfig(BaseModel):
     def optimizer_steps(self) -> int:
         """Return the optimizer steps of the run when no update ends early."""
         return self.num_updates * self.update_epochs * self.num_minibatches
+
+
+def with_costs_of(symbol: str, config: Priced) -> Priced:
+    """Return the configuration with the costs of the symbol's asset class, where it names none itself."""
+    if "cost_model" in config.model_fields_set:
+        return config
+    return config.model_copy(update={"cost_model": cost_model_of(symbol)})
 
 
 def _refuse(where: str, expected: str, found: object) -> None:

@@ -15,7 +15,7 @@ Ints = NDArray[np.int64]
 
 
 def forward_returns(market: Market, block: range, horizon: int) -> tuple[Ints, Floats]:
-    """Return the rows of ``block`` that have ``horizon`` bars of future inside it, and what those bars return.
+    """Return the rows of ``block`` that have ``horizon`` bars of future inside it, none missing, and what they return.
 
     Args:
         market: Prices.
@@ -25,9 +25,9 @@ def forward_returns(market: Market, block: range, horizon: int) -> tuple[Ints, F
     Raises:
         DataError: The block is shorter than the horizon.
     """
-    rows = np.arange(block.start, block.stop - horizon - 1)
+    rows = block.start + np.flatnonzero(market.steps_ahead(block) > horizon)
     if not len(rows):
-        raise DataError("BARS", "the horizon is longer than the block", where="horizon", found=horizon)
+        raise DataError("BARS", "the horizon is longer than the block, or its bars", where="horizon", found=horizon)
     opens = market.prices.open
     return rows, opens[rows + 1 + horizon] / opens[rows + 1] - 1.0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, Protocol
 
 import numpy as np
@@ -13,6 +14,10 @@ from trader_sdk.archive.walk import Prices
 from trader_sdk.contract.bars import Bars
 from trader_sdk.contract.errors import DataError
 from trader_sdk.contract.spec import ModelSpec
+from trader_sdk.data import complete_windows
+
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
 
 MIN_TRAIN_BARS: Final = 200
 _MORE_BARS: Final = "Give more bars; a run with seven windows needs about 2,500."
@@ -25,7 +30,7 @@ class HistoryProvider(Protocol):
         """Return (T - L, 53), row i for bar i + L."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Market:
     """One symbol's bars from the first one that has features.
 
@@ -46,12 +51,31 @@ class Market:
         features.setflags(write=False)
         return cls(bars, features, len(bars) - len(features))
 
-    @property
+    @cached_property
     def prices(self) -> Prices:
-        """Return starts, opens and closes aligned with ``features``."""
-        bars = self.bars
-        since = slice(self.warm_up, None)
-        return Prices(bars.t[since], bars.open[since], bars.close[since], bars.timeframe.seconds)
+        """Return starts, opens, closes and where the trader decides, aligned with ``features``."""
+        return Prices.of(self.bars, self.warm_up, self._complete)
+
+    @cached_property
+    def whole(self) -> Bools:
+        """Return bool (T,): whether no bar is missing in the window that ends with each row."""
+        return self._complete[self.warm_up :]
+
+    @cached_property
+    def _complete(self) -> Bools:
+        return complete_windows(self.bars)
+
+    def steps_ahead(self, block: range) -> Ints:
+        """Return int64 (len(block),): how many bars follow each row in the block before one is missing.
+
+        A row whose own window misses a bar has none: the trader does not stand there.
+        """
+        whole = self.whole[block.start : block.stop]
+        # The last row of the stretch that each row belongs to is the one before the next row that is not whole.
+        places = np.arange(len(block))
+        broken = np.flatnonzero(~whole)
+        ends = np.append(broken, len(block))[np.searchsorted(broken, places)] - 1
+        return np.where(whole, ends - places, 0)
 
     def volatility(self, block: range) -> float:
         """Return the standard deviation of the log returns over the rows of ``block``, a bar."""
@@ -87,13 +111,16 @@ def blocks_of(market: Market, spec: ModelSpec, sizes: tuple[int, int, int] | Non
     blocks = split_blocks(rows, warm_up=first, sizes=sizes)
     least = {"train": MIN_TRAIN_BARS, "select": n_windows * MIN_WINDOW_BARS, "gate": n_windows * MIN_WINDOW_BARS}
     for name, minimum in least.items():
-        if len(getattr(blocks, name)) < minimum:
+        rows = getattr(blocks, name)
+        usable = int(market.whole[rows.start : rows.stop].sum())
+        if usable < minimum:
+            gaps = f", {len(rows) - usable} bars near a gap left out" if usable < len(rows) else ""
             raise DataError(
                 "BARS",
-                f"too few bars for the {name.upper()} block after warm-up and purge",
+                f"too few bars for the {name.upper()} block after warm-up and purge{gaps}",
                 where=where,
                 expected=f">= {minimum}",
-                found=len(getattr(blocks, name)),
+                found=usable,
                 remedy=_MORE_BARS,
             )
     return blocks

@@ -17,7 +17,7 @@ import torch
 from trader_sdk.contract.bars import Bars
 from trader_sdk.contract.errors import SdkError
 from training.checkpoints import CheckpointKeeper
-from training.config import preset
+from training.config import preset, with_costs_of
 from training.imitation import Examples, Passes, batch_loss, engine_loss, examples_of, validation_loss
 from training.invariants import Outcome, check_step
 from training.loop import Meter, pick_device
@@ -80,6 +80,7 @@ def pretrain(
     """
     check_mode(config)
     pick_device(config.device)
+    config = with_costs_of(bars.symbol, config)
     parent = Parent.named_by(config.parent, config.parent_sha256)
     if parent is not None:
         config = config.model_copy(update=parent.network)
@@ -93,6 +94,8 @@ def pretrain(
     write(out / CONFIG_FILE, json.dumps(facts, indent=2))
     with closing(reporter or Silent()) as watcher, MetricsLog(out) as log:
         watcher.started({"num_updates": config.epochs, "blocks": run.sizes, **run.facts.as_plain()})
+        for notice in run.notices:
+            watcher.noticed(notice)
         imitation = Imitation(config, run, train, select, _keeper(run, config, out), log, watcher)
         outcome = _to_the_end(imitation, parent, log)
     best = int(np.argmin(imitation.history))

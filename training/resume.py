@@ -135,12 +135,15 @@ def _envs_state(envs: TradingEnvs) -> dict[str, Any]:
         "bar": torch.from_numpy(envs.bar.copy()),
         "rng": json.dumps(envs.rng.bit_generator.state),
         "sleeves": sleeves,
+        "chosen": None if envs.composite is None else torch.from_numpy(envs.composite.chosen.copy()),
     }
 
 
 def _restore_envs(envs: TradingEnvs, state: Mapping[str, Any]) -> None:
     envs.age, envs.bar = state["age"].numpy().copy(), state["bar"].numpy().copy()
     envs.rng.bit_generator.state = json.loads(state["rng"])
+    if envs.composite is not None:
+        envs.composite.chosen = state["chosen"].numpy().copy()
     envs.sleeves = SleeveArray(**{name: value.numpy().copy() for name, value in state["sleeves"].items()})
 
 

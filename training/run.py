@@ -21,7 +21,7 @@ from trader_sdk.contract.document import Label
 from trader_sdk.contract.errors import ConfigError, DataError, SdkError, UsageError
 from trader_sdk.contract.summary import Summary
 from trader_sdk.data import load_bars
-from training.config import TrainConfig
+from training.config import TrainConfig, with_costs_of
 from training.invariants import Outcome
 from training.loop import Trainer, pick_device
 from training.parent import Parent
@@ -88,6 +88,7 @@ def train(
         UsageError: ``out`` holds something already, or the label is no label.
     """
     _check_before(config, label, archive)
+    config = with_costs_of(bars.symbol, config)
     parent = Parent.named_by(config.parent, config.parent_sha256)
     if parent is not None:
         config = config.model_copy(update=parent.network)
@@ -96,6 +97,7 @@ def train(
         parent.check(run.facts.schema)
     claim(out)
     document = {"config": config.model_dump(mode="json"), **run.facts.as_plain(), "blocks": run.sizes}
+    document["notices"] = run.notices
     write(out / CONFIG_FILE, json.dumps(document, indent=2))
     return _to_the_verdict(run, config, out, archive, gating, n_trials, reporter or Silent())
 
@@ -125,7 +127,9 @@ def resume(
     document, config = _begun(out)
     _check_before(config, document["label"], archive)
     state = StateKeeper(out).read()
-    bars = load_bars(document["source"], document["symbol"], document["timeframe"]).slice(0, document["n_bars"])
+    # A run that began on bars with gaps goes on with them: the digest says that they are the same.
+    source = load_bars(document["source"], document["symbol"], document["timeframe"], allow_gaps=True)
+    bars = source.slice(0, document["n_bars"])
     if bars.digest != document["data"]["digest"]:
         raise DataError(
             "BARS",
@@ -173,6 +177,8 @@ def _to_the_verdict(
     states = StateKeeper(out)
     with closing(reporter) as watcher:
         watcher.started({"num_updates": config.num_updates, "blocks": run.sizes, **run.facts.as_plain()})
+        for notice in run.notices:
+            watcher.noticed(notice)
         with MetricsLog(out) as log:
             trainer = trainer_of(run, config, out, states, log, watcher)
             if state is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +17,8 @@ from trader_sdk.contract.bars import Bars
 from trader_sdk.contract.costs import cost_model
 from trader_sdk.contract.errors import DataError
 from trader_sdk.contract.spec import MODEL_SPECS
+from trader_sdk.data.gaps import time_text
+from trader_sdk.data.splits import split_jumps, states_splits
 from trader_sdk.features import FeatureProvider, Ohlcv53Provider, build_schema
 from trader_sdk.features.provider import load_provider
 from training.checkpoints import CheckpointKeeper
@@ -42,11 +45,13 @@ class PreparedRun:
         market: Features and prices.
         blocks: TRAIN, SELECT and GATE as rows of the market.
         facts: What is stamped into every artefact.
+        notices: What a person should know about the bars, a clause each.
     """
 
     market: Market
     blocks: Blocks
     facts: RunFacts
+    notices: tuple[str, ...] = ()
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -58,7 +63,7 @@ def prepare(bars: Bars, config: TrainConfig, *, source: str, label: str, started
     """Compute features, cut the blocks and write down where the bars came from.
 
     Raises:
-        DataError: Too few bars.
+        DataError: Too few bars, or unadjusted ones over a split.
         InvariantViolated: 010, nobody says where the bars came from.
     """
     if not source:
@@ -68,7 +73,29 @@ def prepare(bars: Bars, config: TrainConfig, *, source: str, label: str, started
     market = Market.build(bars, provider)
     blocks = blocks_of(market, spec, config.blocks, config.n_windows)
     provenance = Provenance.of(bars, source)
-    return PreparedRun(market, blocks, RunFacts(spec, provider.schema, provenance, label, started_at))
+    facts = RunFacts(spec, provider.schema, provenance, label, started_at)
+    return PreparedRun(market, blocks, facts, (*_of_gaps(market), *_of_splits(bars)))
+
+
+def _of_gaps(market: Market) -> Iterator[str]:
+    lacking = int((~market.whole).sum())
+    if lacking:
+        yield f"bars are missing: {lacking} of {len(market.whole)} windows lack one, and nobody trades there"
+
+
+def _of_splits(bars: Bars) -> Iterator[str]:
+    for row, ratio in split_jumps(bars):
+        jump = f"{time_text(int(bars.t[row]))[:10]} opens at {1 / ratio:.3g} of the close before, as after a split"
+        if not states_splits(bars):
+            raise DataError(
+                "BARS",
+                f"unadjusted bars: {jump}",
+                where=f"{bars.symbol} {bars.timeframe}",
+                expected="bars adjusted for splits",
+                found=bars.adjustment,
+                remedy="Give adjusted bars: a split is no loss, and training would take it for one.",
+            )
+        yield f"{jump}; these bars say that they are adjusted ({bars.adjustment})"
 
 
 def provider_for(config: TrainConfig, bars: Bars) -> FeatureProvider:
@@ -114,6 +141,7 @@ def trainer_of(
         costs=costs,
         rng=np.random.default_rng(env_seed),
         shift=target_shift(run.market, run.blocks.train, config, run.facts.provenance.source),
+        reward=config.reward,
     )
     keeper = CheckpointKeeper(
         out,

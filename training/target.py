@@ -42,7 +42,7 @@ def target_shift(market: Market, block: range, config: TrainConfig, source: str)
     Raises:
         DataError: A demeaned target without peers, or with peers that have other bars.
     """
-    if not (config.horizon > 1 or config.residual_momentum or config.cross_sectional_demean):
+    if not config.has_target:
         return None
     close = market.prices.close[block.start : block.stop]
     own = np.diff(np.log(close))

@@ -39,11 +39,12 @@ class Whimsical:
 
 
 def gapping_market(seed: int) -> tuple[NDArray[np.float32], Prices]:
-    """Return features and prices whose opens are far from the closes before them."""
+    """Return features and prices whose opens are far from the closes before them, with weekends and unasked bars."""
     rng = np.random.default_rng(seed)
+    days = np.arange(BARS) + np.arange(BARS) // 5 * 2
     close = 100.0 * np.exp(np.cumsum(rng.normal(0.0, 0.03, BARS)))
     opens = np.concatenate([[100.0], close[:-1]]) * np.exp(rng.normal(0.0, 0.02, BARS))
-    prices = Prices(np.arange(BARS) * DAY_SECONDS * 10**9, opens, close, DAY_SECONDS)
+    prices = Prices(days * DAY_SECONDS * 10**9, opens, close, DAY_SECONDS, rng.random(BARS) > 0.1)
     return rng.normal(size=(BARS, 53)).astype(np.float32), prices
 
 
@@ -53,15 +54,21 @@ def traded_in_decimal(
     """Trade one window as the trader does: decide on the close, fill at the next open, close out at the last bar."""
     sleeve, order = Sleeve.start(Decimal(10_000)), Decimal(0)
     actions, equity = [], []
+    assert prices.asked is not None
     for bar in window:
-        close = Decimal(str(prices.close[bar]))
-        if order:
-            sleeve = sleeve.fill(filled(order, Decimal(str(prices.open[bar])), costs))
+        close, opened = (Decimal(str(column[bar])) for column in (prices.close, prices.open))
         if bar > window.start:
-            sleeve = borrowed(sleeve, close, costs).mark(close)
+            sleeve = borrowed(sleeve, opened, int(prices.t[bar] - prices.t[bar - 1]), costs)
+        if order:
+            sleeve = sleeve.fill(filled(order, opened, costs))
+        sleeve = sleeve.mark(close)
         if bar == window.stop - 1:
             break
         equity.append(float(sleeve.equity(close)))
+        order = Decimal(0)
+        if not prices.asked[bar]:
+            actions.append(NO_DECISION)
+            continue
         account = sleeve.columns(close, SPEC.n_account)[None]
         actions.append(int(policy.logits_from_sums(market[bar : bar + 1], account)[0].argmax()))
         position = sleeve.position_value(close)
@@ -69,6 +76,7 @@ def traded_in_decimal(
             SPEC.actions[actions[-1]], equity=sleeve.equity(close), position=position, limits=limits
         )
         order = -sleeve.qty if target == 0 else (target - position) / close
+    sleeve = borrowed(sleeve, close, prices.seconds * 10**9, costs)
     if sleeve.qty:
         sleeve = sleeve.fill(filled(-sleeve.qty, close, costs))
     return actions, [*equity, float(sleeve.cash)], sleeve
@@ -80,16 +88,17 @@ def filled(qty: Decimal, price: Decimal, costs: CostModel) -> SleeveFill:
     return SleeveFill(qty, paid, abs(qty) * paid * costs.commission_fraction)
 
 
-def borrowed(sleeve: Sleeve, close: Decimal, costs: CostModel) -> Sleeve:
-    """Return the sleeve after a day's borrow fee."""
-    fee = max(-sleeve.qty * close, Decimal(0)) * costs.borrow_bps_per_year / 10_000 / 365
+def borrowed(sleeve: Sleeve, price: Decimal, held_ns: int, costs: CostModel) -> Sleeve:
+    """Return the sleeve after the borrow fee of what it held for so long."""
+    years = Decimal(held_ns) / (365 * 86_400 * 10**9)
+    fee = max(-sleeve.qty * price, Decimal(0)) * costs.borrow_bps_per_year / 10_000 * years
     return replace(sleeve, cash=sleeve.cash - fee, trade_cash=sleeve.trade_cash - fee)
 
 
 @pytest.mark.parametrize("allow_short", [False, True])
 @pytest.mark.parametrize("costs", ["us_equity@1", "crypto@1"])
 def test_walk_decides_and_earns_what_the_traders_sleeve_does(costs: str, allow_short: bool) -> None:
-    """Every decision, every close's equity, every closed trade, on a market that gaps at each open."""
+    """Every decision, every close's equity, every closed trade, over nights, weekends and bars nobody decides on."""
     market, prices = gapping_market(seed=3)
     policy, model = Whimsical(np.random.default_rng(4)), cost_model(costs)
     limits = ExecutionLimits(allow_short=allow_short)

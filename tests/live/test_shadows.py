@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import gc
-import math
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +32,7 @@ MODEL = NativeModelWrapper(ROOT / "compat" / "golden" / "2.7.0" / "checkpoint.pt
 WARM, LENGTH = 520, 640
 BARS = load_bars(f"planted:bars={LENGTH}", "SIM", "1Min")
 SCHEMA = build_schema("2.7.0", "1Min", calendar=BARS.calendar, feed=BARS.feed, adjustment=BARS.adjustment)
-TERMS = Terms(cost_model("us_equity@1"), DEFAULT_LIMITS, 60, 1.0)
+TERMS = Terms(cost_model("us_equity@1"), DEFAULT_LIMITS, 1.0)
 
 
 def shadow_model(name: str = "one", stream: Callable[[], Any] = MODEL.stream) -> ShadowModel:
@@ -124,7 +123,7 @@ def test_broken_shadow_touches_no_other(broken: Callable[[], Any]) -> None:
 
 def test_shadow_over_its_budget_is_told_so() -> None:
     """A late answer is no decision."""
-    made = Shadows(Terms(TERMS.costs, TERMS.limits, 60, 0.0))
+    made = Shadows(Terms(TERMS.costs, TERMS.limits, 0.0))
     made.cast([shadow_model()], {"SIM": 10_000.0}, {}, {})
     (body,) = made.take({"SIM": NEWS[0]})
     assert (body["action"], body["reason"]) == (None, Reason.MODEL_FAILED)
@@ -176,4 +175,3 @@ def test_shadows_import_nothing_that_reaches_a_broker(module: types.ModuleType) 
     named = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     barred = ("broker", "desk", "journal", "worker", "opening", "trader", "dispatch", "rounds")
     assert [name for name in named if name.split(".")[-1] in barred or ".broker" in name] == []
-    assert math.isfinite(TERMS.years)

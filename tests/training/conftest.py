@@ -1,6 +1,6 @@
 """Small markets with features of no meaning, for tests that are about money and tensors."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 import pytest
@@ -15,14 +15,16 @@ from training.market import Market
 MINUTE_NS = 60 * 10**9
 
 
-def bars_of(close: np.ndarray, open_: np.ndarray | None = None) -> Bars:
-    """Return simulated minute bars with these closes; opens are the closes before."""
+def bars_of(close: np.ndarray, open_: np.ndarray | None = None, missing: Collection[int] = ()) -> Bars:
+    """Return simulated minute bars with these closes but for the ``missing``; opens are the closes before."""
     if open_ is None:
         open_ = np.concatenate([close[:1], close[:-1]])
+    there = np.setdiff1d(np.arange(len(close), dtype=np.int64), list(missing))
+    close, open_ = close[there], open_[there]
     return Bars(
         symbol="SIM",
         timeframe=Timeframe.MIN_1,
-        t=np.arange(len(close), dtype=np.int64) * MINUTE_NS,
+        t=there * MINUTE_NS,
         open=open_,
         high=np.maximum(open_, close),
         low=np.minimum(open_, close),
@@ -49,11 +51,17 @@ MarketMaker = Callable[..., Market]
 def make_market() -> MarketMaker:
     """Return a maker of markets with random features: from closes and opens, or a random walk without."""
 
-    def make(close: np.ndarray | None = None, open_: np.ndarray | None = None, seed: int = 0) -> Market:
+    def make(
+        close: np.ndarray | None = None,
+        open_: np.ndarray | None = None,
+        seed: int = 0,
+        missing: Collection[int] = (),
+    ) -> Market:
         if close is None:
             close, open_ = random_prices(seed=seed)
-        features = np.random.default_rng(seed).normal(size=(len(close), 53)).astype(np.float32)
-        return Market(bars_of(close, open_), features, warm_up=0)
+        bars = bars_of(close, open_, missing)
+        features = np.random.default_rng(seed).normal(size=(len(bars), 53)).astype(np.float32)
+        return Market(bars, features, warm_up=0)
 
     return make
 

@@ -104,7 +104,7 @@ class LoneSleeve:
         return price_cost + commission, net
 
     def pay_borrow(self, price: float, years: float) -> float:
-        """Charge the borrow fee of a short position; return it."""
+        """Charge the borrow fee of a short position held for ``years``; return it."""
         if self.shares >= 0.0:
             return 0.0
         fee = -self.shares * price * self._borrow * years

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from trader_sdk.archive.lone_sleeve import LoneSleeve, columns_buffer
-from trader_sdk.archive.tracks import INITIAL_EQUITY, Desk
+from trader_sdk.archive.tracks import INITIAL_EQUITY, NO_DECISION, Desk
 from trader_sdk.engine.dense import DensePolicy
 from trader_sdk.engine.history import HistoryEngine, history_logits
 from trader_sdk.engine.tail import Tail
@@ -22,29 +22,31 @@ def walk_alone(policy: DensePolicy, engine: HistoryEngine, desk: Desk) -> None:
         engine: Computes the market part of its first layer.
         desk: One track, and what trading on it means.
     """
-    opens, closes = (each[:, 0].tolist() for each in desk.prices())
+    opens, closes, years, asked = (each[:, 0].tolist() for each in desk.scene())
     sleeve = LoneSleeve(INITIAL_EQUITY, desk.costs, desk.limits)
     actions = _actions_alone(policy, engine, desk, sleeve, closes)
-    meaning, years, note = desk.spec.actions, desk.years, desk.recorder.lone()
+    meaning, note = desk.spec.actions, desk.recorder.lone()
     for bar, action in enumerate(actions):
         price, opened, closed = closes[bar], opens[bar + 1], closes[bar + 1]
         before, cost = sleeve.cash + sleeve.shares * opened, 0.0
         direction, size, _ = meaning[action]
-        position = sleeve.shares * price
-        target = sleeve.target(direction, size, sleeve.cash + position, position) if direction else position
+        position = target = sleeve.shares * price
+        if asked[bar] and direction:
+            target = sleeve.target(direction, size, sleeve.cash + position, position)
+        borrow = sleeve.pay_borrow(opened, years[bar + 1])
         if target != position:
             cost, net = sleeve.fill((target - position) / price, opened)
             if net is not None:
                 note.trades.append(net / before)
         held = sleeve.shares * opened / before
-        if sleeve.shares < 0.0:
-            cost += sleeve.pay_borrow(closed, years)
         value = sleeve.shares * closed
         equity = sleeve.cash + value
         sleeve.peak = max(sleeve.peak, equity)
-        note.bar(bar, action, before, held, cost / before, equity, value / equity)
+        decided = action if asked[bar] else NO_DECISION
+        note.bar(bar, decided, before, held, (cost + borrow) / before, equity, value / equity)
+    borrow = sleeve.pay_borrow(closes[-1], desk.last_years)
     cost, net = sleeve.fill(-sleeve.shares, closes[-1])
-    note.close_out(cost, net, sleeve.cash)
+    note.close_out(cost + borrow, net, sleeve.cash)
 
 
 def _actions_alone(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trader_sdk.archive.ledger import Ledger
+from trader_sdk.contract.bars import Bars
 from trader_sdk.contract.costs import CostModel
 from trader_sdk.contract.errors import DataError
 from trader_sdk.contract.execution import ExecutionLimits
@@ -18,20 +19,77 @@ from trader_sdk.contract.spec import ModelSpec
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 NO_DECISION: Final = -1
-"""Stands in :attr:`Walk.actions` at a window's last bar, where the position is closed instead."""
+"""Stands in :attr:`Walk.actions` where nobody was asked: at a window's last bar, and beside a missing one."""
 INITIAL_EQUITY: Final = 10_000.0
-_SECONDS_PER_YEAR: Final = 365 * 86_400
+NANOSECONDS_PER_YEAR: Final = 365 * 86_400 * 10**9
+
+
+class Turn(NamedTuple):
+    """What lies between N decisions and the fills they become.
+
+    Attributes:
+        close: (N,) price that is decided and sized on.
+        next_open: (N,) price that is filled around.
+        years: (N,) calendar time from the open of the decision's bar to the fill, which a carried short pays for.
+        asked: bool (N,) whether there was a decision at all; None for everywhere.
+    """
+
+    close: Floats
+    next_open: Floats
+    years: Floats
+    asked: Bools | None
 
 
 class Prices(NamedTuple):
-    """Bars as the simulation needs them: starts (ns, UTC), opens, closes, each (T,), and the length of a bar."""
+    """Bars as the simulation needs them, (T,) each.
+
+    Attributes:
+        t: Starts, ns UTC.
+        open, close: Prices.
+        seconds: Length of a bar.
+        asked: Whether the trader asks a model at this bar's close, and the next bar comes in time to fill what it
+            answers; None for always.
+    """
 
     t: Ints
     open: Floats
     close: Floats
     seconds: int
+    asked: Bools | None = None
+
+    @classmethod
+    def of(cls, bars: Bars, first: int, whole: Bools) -> Prices:
+        """Return the prices of ``bars`` from bar ``first`` on.
+
+        Args:
+            bars: T bars.
+            first: Bars before it have no features.
+            whole: bool (T,), whether no bar is missing in the window that ends with each. Where one is missing, and on
+                a bar without volume, the trader does not decide; a decision whose next bar is missing is not filled.
+        """
+        filled = whole & (bars.volume > 0)
+        filled[:-1] &= whole[1:]
+        since = slice(first, None)
+        asked = None if filled[since].all() else filled[since]
+        return cls(bars.t[since], bars.open[since], bars.close[since], bars.timeframe.seconds, asked)
+
+    def turn(self, rows: Ints, years: Floats) -> Turn:
+        """Return what lies between decisions on ``rows`` (N,) and their fills; ``years`` is :attr:`years`."""
+        asked = None if self.asked is None else self.asked[rows]
+        return Turn(self.close[rows], self.open[rows + 1], years[rows + 1], asked)
+
+    @property
+    def years(self) -> Floats:
+        """Return (T,) how long before each bar's open the bar before opened, in years; 0 for the first."""
+        return np.diff(self.t, prepend=self.t[:1]) / NANOSECONDS_PER_YEAR
+
+    @property
+    def last_years(self) -> float:
+        """Return how long a bar is, in years: what a position that is closed at a close was held for."""
+        return self.seconds * 10**9 / NANOSECONDS_PER_YEAR
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +98,7 @@ class Walk:
 
     Attributes:
         ledger: Bar returns and trades, the input of the metric set.
-        actions: int64 (n,) action decided on each close; ``NO_DECISION`` at the last.
+        actions: int64 (n,) action decided on each close; ``NO_DECISION`` at the last and where nobody was asked.
         equity: float64 (n,) sleeve equity at each close, the forced close's costs included.
         position_weight: float64 (n,) position value as a fraction of equity at each close.
     """
@@ -74,15 +132,39 @@ class Desk(NamedTuple):
         return len(self.tracks[0].window)
 
     @property
-    def years(self) -> float:
+    def last_years(self) -> float:
         """Return how long a bar is, in years."""
-        return self.tracks[0].prices.seconds / _SECONDS_PER_YEAR
+        return self.tracks[0].prices.last_years
 
-    def prices(self) -> tuple[Floats, Floats]:
-        """Return opens and closes of the traded bars, (length, tracks) each."""
-        rows = [slice(track.window.start, track.window.stop) for track in self.tracks]
-        opens = np.stack([track.prices.open[at] for track, at in zip(self.tracks, rows, strict=True)], axis=1)
-        return opens, np.stack([track.prices.close[at] for track, at in zip(self.tracks, rows, strict=True)], axis=1)
+    def scene(self) -> Scene:
+        """Return what is traded, bar by bar."""
+        tracks = self.tracks
+        opens, closes, years, asked = (
+            np.stack(
+                [column[track.window.start : track.window.stop] for column, track in zip(columns, tracks, strict=True)],
+                axis=1,
+            )
+            for columns in zip(*(_columns(track.prices) for track in tracks), strict=True)
+        )
+        return Scene(opens, closes, years, asked)
+
+
+class Scene(NamedTuple):
+    """The traded bars of a group of tracks, (length, tracks) each: as in :class:`Turn`, by the bar of the decision."""
+
+    open: Floats
+    close: Floats
+    years: Floats
+    asked: Bools
+
+    def turn(self, bar: int) -> Turn:
+        """Return what lies between the decisions on ``bar`` and their fills."""
+        return Turn(self.close[bar], self.open[bar + 1], self.years[bar + 1], self.asked[bar])
+
+
+def _columns(prices: Prices) -> tuple[Floats, Floats, Floats, Bools]:
+    everywhere = np.ones(len(prices.t), np.bool_) if prices.asked is None else prices.asked
+    return prices.open, prices.close, prices.years, everywhere
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from trader_sdk.archive.tracks import (
     Prices,
     Recorder,
     Track,
+    Turn,
     Walk,
     common_length,
 )
@@ -30,7 +31,17 @@ from trader_sdk.engine.history import HistoryEngine, SplitPolicy
 from trader_sdk.engine.tail import BatchTail
 from trader_sdk.engine.ties import dense_logits, near_ties
 
-__all__ = ["NO_DECISION", "ActionTable", "Prices", "Track", "Walk", "fill_decisions", "walk_tracks", "walk_windows"]
+__all__ = [
+    "NO_DECISION",
+    "ActionTable",
+    "Prices",
+    "Track",
+    "Turn",
+    "Walk",
+    "fill_decisions",
+    "walk_tracks",
+    "walk_windows",
+]
 
 _FEW: Final = 6
 """Tracks up to which walking one after the other is faster than side by side: numpy's calls cost as much as six."""
@@ -55,28 +66,31 @@ def fill_decisions(
     sleeves: SleeveArray,
     actions: Ints,
     table: ActionTable,
-    *,
-    close: Floats,
-    next_open: Floats,
+    turn: Turn,
     costs: CostModel,
     limits: ExecutionLimits = DEFAULT_LIMITS,
 ) -> Fills:
-    """Turn decisions on a close into fills at the next open.
+    """Turn decisions on a close into fills at the next open; shorts pay there for the time since the open before.
 
     Args:
         sleeves: N sleeves, changed in place.
-        actions: (N,) action indices.
+        actions: (N,) action indices; ignored where nobody was asked.
         table: What they mean.
-        close: (N,) price that decisions and sizes are computed on.
-        next_open: (N,) price that orders are filled around.
-        costs: Spread, slippage and commission.
+        turn: Prices and time between decisions and fills.
+        costs: Spread, slippage, commission and borrow.
         limits: Sizing constants.
+
+    Returns:
+        What was closed, and what all of it cost, borrow included.
     """
-    position = sleeves.position_value(close)
-    target = target_notional_array(
-        table.direction[actions], table.size[actions], sleeves.equity(close), position, limits
-    )
-    return sleeves.fill((target - position) / close, next_open, costs)
+    direction = table.direction[actions]
+    if turn.asked is not None:
+        direction = np.where(turn.asked, direction, 0)
+    position = sleeves.position_value(turn.close)
+    target = target_notional_array(direction, table.size[actions], sleeves.equity(turn.close), position, limits)
+    borrow = sleeves.pay_borrow(turn.next_open, costs, turn.years)
+    fills = sleeves.fill((target - position) / turn.close, turn.next_open, costs)
+    return Fills(fills.cost + borrow, fills.closed_trade_net)
 
 
 def walk_windows(
@@ -152,30 +166,29 @@ def walk_tracks(
 
 def _walk_together(engine: HistoryEngine, desk: Desk) -> None:
     spec, costs, recorder = desk.spec, desk.costs, desk.recorder
-    table, (opens, closes) = ActionTable.of(spec), desk.prices()
+    table, scene = ActionTable.of(spec), desk.scene()
     sleeves = SleeveArray.start(np.full(len(desk.tracks), INITIAL_EQUITY))
     policy = engine.policy
     logits_of = (
         BatchTail(policy, len(desk.tracks)).logits if isinstance(policy, DensePolicy) else policy.logits_from_sums
     )
     for bar, sums, ties in _sums_by_bar(engine, desk):
-        close, next_open, next_close = closes[bar], opens[bar + 1], closes[bar + 1]
-        account = sleeves.columns(close, spec.n_account)
+        turn, next_close = scene.turn(bar), scene.close[bar + 1]
+        account = sleeves.columns(turn.close, spec.n_account)
         logits = logits_of(sums, account)
         actions = logits.argmax(axis=1)
         if isinstance(policy, DensePolicy):
             for column in np.flatnonzero(near_ties(logits, ties)).tolist():
                 actions[column] = _decided_densely(policy, desk.tracks[column], bar, account[column])
-        before = sleeves.equity(next_open)
-        fills = fill_decisions(
-            sleeves, actions, table, close=close, next_open=next_open, costs=costs, limits=desk.limits
-        )
-        recorder.actions[bar] = actions
-        recorder.fill(bar + 1, fills, before, sleeves.position_value(next_open))
-        recorder.cost[bar + 1] += sleeves.pay_borrow(next_close, costs, desk.years) / before
+        before = sleeves.equity(turn.next_open)
+        fills = fill_decisions(sleeves, actions, table, turn, costs, desk.limits)
+        recorder.actions[bar] = np.where(scene.asked[bar], actions, NO_DECISION)
+        recorder.fill(bar + 1, fills, before, sleeves.position_value(turn.next_open))
         sleeves.mark(next_close)
         recorder.mark(bar + 1, sleeves, next_close)
-    recorder.close_out(sleeves.fill(-sleeves.shares, closes[-1], costs), sleeves.cash)
+    borrow = sleeves.pay_borrow(scene.close[-1], costs, desk.last_years)
+    fills = sleeves.fill(-sleeves.shares, scene.close[-1], costs)
+    recorder.close_out(Fills(fills.cost + borrow, fills.closed_trade_net), sleeves.cash)
 
 
 def _decided_densely(policy: DensePolicy, track: Track, bar: int, account: NDArray[np.float32]) -> int:

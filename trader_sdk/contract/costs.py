@@ -22,7 +22,7 @@ class CostModel:
         commission_bps: Paid to the venue a side.
         half_spread_bps: Half of the bid-ask spread a side.
         slippage_bps: Further adverse movement a side.
-        borrow_bps_per_year: Paid on the notional of a short position.
+        borrow_bps_per_year: Paid on the notional of a short position, by calendar time: nights and weekends too.
     """
 
     id: str
@@ -68,6 +68,16 @@ COST_MODELS: Final[Mapping[str, CostModel]] = MappingProxyType(
         )
     }
 )
+
+
+def cost_model_of(symbol: str) -> str:
+    """Return the name of the cost model of a symbol's asset class: a pair such as ``BTC/USD`` is crypto.
+
+    Example:
+        >>> cost_model_of("AAPL"), cost_model_of("BTC/USD")
+        ('us_equity@1', 'crypto@1')
+    """
+    return "crypto@1" if "/" in symbol else "us_equity@1"
 
 
 def cost_model(name: str) -> CostModel:

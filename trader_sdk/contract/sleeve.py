@@ -162,8 +162,8 @@ class SleeveArray:
         self.trade_cash = np.where(ended, 0.0, self.trade_cash)
         return Fills(price_cost + commission, net)
 
-    def pay_borrow(self, price: Floats, cost: CostModel, years: float) -> Floats:
-        """Charge the borrow fee of short positions held for ``years``; return it, (N,)."""
+    def pay_borrow(self, price: Floats, cost: CostModel, years: Floats | float) -> Floats:
+        """Charge the borrow fee of short positions held for ``years``, (N,) or one for all; return it, (N,)."""
         fee = np.maximum(-self.shares * price, 0.0) * (float(cost.borrow_bps_per_year) / 10_000.0) * years
         self.cash = self.cash - fee
         self.trade_cash = self.trade_cash - fee

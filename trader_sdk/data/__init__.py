@@ -3,7 +3,7 @@
 from trader_sdk.data.aggregate import aggregate
 from trader_sdk.data.calendar import Calendar, Session, bars_per_year, get_calendar
 from trader_sdk.data.files import read_bars, write_bars
-from trader_sdk.data.gaps import Gaps, find_gaps, has_window_gap, whole_windows
+from trader_sdk.data.gaps import Gaps, complete_windows, find_gaps, has_window_gap, whole_windows
 from trader_sdk.data.simulators import PlantedMarket, planted_bars
 from trader_sdk.data.sources import describe, load_bars
 from trader_sdk.data.vendored import VENDORED_SYMBOLS, vendored_bars
@@ -16,6 +16,7 @@ __all__ = [
     "Session",
     "aggregate",
     "bars_per_year",
+    "complete_windows",
     "describe",
     "find_gaps",
     "get_calendar",

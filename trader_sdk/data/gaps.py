@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from trader_sdk.contract.bars import Bars
 from trader_sdk.contract.timeframe import Timeframe
-from trader_sdk.data.calendar import Calendar
+from trader_sdk.data.calendar import Calendar, get_calendar
 
 Int64 = NDArray[np.int64]
 OBSERVED_BARS: Final = 100
@@ -84,6 +84,23 @@ def whole_windows(bars: Bars, calendar: Calendar, window: int = OBSERVED_BARS) -
     if len(bars) < window:
         return whole
     whole[window - 1 :] = missing_before[window - 1 :] == missing_before[: len(bars) - window + 1]
+    return whole
+
+
+def complete_windows(bars: Bars, window: int = OBSERVED_BARS) -> NDArray[np.bool_]:
+    """Return, for each bar, whether the trader would look at it: :func:`whole_windows` by the bars' own calendar.
+
+    The first ``window - 1`` bars count as complete where none is missing: whoever reads them has its own history.
+
+    Raises:
+        ConfigError: The calendar is not known (exchange-calendars is not installed), or does not reach the bars.
+    """
+    missing = find_gaps(bars.t, bars.timeframe, get_calendar(bars.calendar)).missing
+    if not len(missing):
+        return np.ones(len(bars), np.bool_)
+    before = np.searchsorted(missing, bars.t)
+    first = np.maximum(np.arange(len(bars)) - window + 1, 0)
+    whole: NDArray[np.bool_] = before == before[first]
     return whole
 
 

@@ -83,7 +83,8 @@ def _refuse_gaps(bars: Bars, source: str) -> None:
             f"the bars have gaps: {gaps.summary()}",
             where=source,
             expected=f"every {bars.timeframe} bar of the calendar {bars.calendar}",
-            remedy="Fetch the missing bars or name the right calendar; a window that misses a bar is not traded on.",
+            remedy="Fetch the missing bars, name the right calendar, or train with --allow-gaps 1: a window that "
+            "misses a bar is not traded on.",
         )
 
 

@@ -163,7 +163,7 @@ class _Theatre:
         self._session, self._config, self._say = session, config, say
         costs = cost_model("us_equity@1" if session.schedule.sessions else "crypto@1")
         budget = next((line.budget_seconds for line in session.lines.values()), 1.0)
-        terms = Terms(costs, config.execution, session.schedule.timeframe.seconds, budget)
+        terms = Terms(costs, config.execution, budget)
         self._shadows = Shadows(terms)
         # A thread of its own: no challenger may keep the loop from its orders, however slow it is.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="shadows")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from trader_sdk.archive.ledger import Ledger
 from trader_sdk.archive.lone_sleeve import LoneSleeve, columns_buffer
+from trader_sdk.archive.tracks import NANOSECONDS_PER_YEAR
 from trader_sdk.contract.bars import Bar
 from trader_sdk.contract.costs import CostModel
 from trader_sdk.contract.execution import ActionLike, ExecutionLimits
@@ -52,30 +53,29 @@ class ShadowAccount:
         initial: Equity at the start, account currency.
         costs: What a fill costs.
         limits: Sizing constants.
-        years: Length of a bar in years, for borrowing.
     """
 
-    def __init__(self, initial: float, costs: CostModel, limits: ExecutionLimits, years: float) -> None:
-        self._initial, self._years = initial, years
+    def __init__(self, initial: float, costs: CostModel, limits: ExecutionLimits) -> None:
+        self._initial = initial
         self._sleeve = LoneSleeve(initial, costs, limits)
         self._ordered = 0.0
         self._open: float | None = None
+        self._last_t: int | None = None
 
     @classmethod
-    def restored(
-        cls, state: Mapping[str, Any], costs: CostModel, limits: ExecutionLimits, years: float
-    ) -> ShadowAccount:
-        """Return the account that :meth:`state` kept."""
-        account = cls(state["initial"], costs, limits, years)
+    def restored(cls, state: Mapping[str, Any], costs: CostModel, limits: ExecutionLimits) -> ShadowAccount:
+        """Return the account that :meth:`state` kept; one kept before 0.2 does not know when its last bar was."""
+        account = cls(state["initial"], costs, limits)
         for name in _STATE:
             setattr(account._sleeve, name, state[name])
-        account._ordered, account._open = state["ordered"], state["open"]
+        account._ordered, account._open, account._last_t = state["ordered"], state["open"], state.get("last_t")
         return account
 
     def state(self) -> dict[str, Any]:
         """Return everything that a restart needs, as plain data."""
         kept = {name: getattr(self._sleeve, name) for name in _STATE}
-        return {**kept, "initial": self._initial, "ordered": self._ordered, "open": self._open}
+        last = {"open": self._open, "last_t": self._last_t}
+        return {**kept, "initial": self._initial, "ordered": self._ordered, **last}
 
     def take(self, bar: Bar, *, follows: bool = True) -> BarRow:
         """Fill what was decided on the bar before at this one's open, and mark at its close.
@@ -87,13 +87,15 @@ class ShadowAccount:
         sleeve, opened = self._sleeve, bar.open
         before = sleeve.cash + sleeve.shares * opened
         weight_before, cost, trade = sleeve.shares * opened / before, 0.0, None
+        held_ns = 0 if self._last_t is None else bar.t - self._last_t
+        borrow = sleeve.pay_borrow(opened, held_ns / NANOSECONDS_PER_YEAR)
         if self._ordered and follows:
             cost, net = sleeve.fill(self._ordered, opened)
             trade = None if net is None else net / before
+        cost += borrow
         weight = sleeve.shares * opened / before
-        cost += sleeve.pay_borrow(bar.close, self._years)
         market_return = None if self._open is None else opened / self._open - 1.0
-        self._ordered, self._open = 0.0, opened
+        self._ordered, self._open, self._last_t = 0.0, opened, bar.t
         equity = sleeve.cash + sleeve.shares * bar.close
         sleeve.peak = max(sleeve.peak, equity)
         return BarRow(weight_before, weight, cost / before, trade, market_return, equity)

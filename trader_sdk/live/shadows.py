@@ -29,7 +29,6 @@ Rows = NDArray[np.float32]
 
 MOST_FAILURES: Final = 3
 """Failures in a row after which a shadow is not asked any more in this run."""
-_SECONDS_PER_YEAR: Final = 365 * 86_400
 
 
 class Role(StrEnum):
@@ -96,19 +95,12 @@ class Terms:
     Attributes:
         costs: What a fill costs.
         limits: Sizing constants.
-        bar_seconds: Length of a bar.
         budget_seconds: How long one decision may take.
     """
 
     costs: CostModel
     limits: ExecutionLimits
-    bar_seconds: int
     budget_seconds: float
-
-    @property
-    def years(self) -> float:
-        """Return the length of a bar in years."""
-        return self.bar_seconds / _SECONDS_PER_YEAR
 
 
 class Shadow:
@@ -235,9 +227,9 @@ class Shadows:
             return before
         if model.key in kept:
             state = kept[model.key]["sleeve"]
-            account = ShadowAccount.restored(state, terms.costs, terms.limits, terms.years)
+            account = ShadowAccount.restored(state, terms.costs, terms.limits)
             return Shadow(model, account, terms, last_bars[model.key])
-        return Shadow(model, ShadowAccount(initial[model.symbol], terms.costs, terms.limits, terms.years), terms)
+        return Shadow(model, ShadowAccount(initial[model.symbol], terms.costs, terms.limits), terms)
 
     def take(self, news: Mapping[str, News]) -> list[dict[str, Any]]:
         """Let every shadow book and decide on its symbol's bar; return what happened."""

@@ -18,6 +18,7 @@ from trader_sdk.contract.bars import Bars
 from trader_sdk.contract.costs import CostModel
 from trader_sdk.contract.detect import detect_version_from_checkpoint
 from trader_sdk.contract.spec import MODEL_SPECS, ModelSpec
+from trader_sdk.data import complete_windows
 from trader_sdk.engine.dense import DensePolicy
 from trader_sdk.features import Ohlcv53Provider, build_schema
 from training.zoo.leaderboard import costs_of
@@ -76,8 +77,7 @@ def stage_of(
     warm_up = len(bars) - len(features)
     path = folder / f"{bars.digest.removeprefix('sha256:')[:16]}.npy"
     np.save(path, features)
-    since = slice(warm_up, None)
-    prices = Prices(bars.t[since], bars.open[since], bars.close[since], bars.timeframe.seconds)
+    prices = Prices.of(bars, warm_up, complete_windows(bars))
     first = max(spec.window - 1, int(np.searchsorted(prices.t, since_ns)))
     return Stage(bars.symbol, path, prices, first, costs or costs_of(bars.symbol))
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trader_sdk.archive.metrics import conditional_value_at_risk, drawdown, equity_of
-from trader_sdk.contract.costs import CostModel, cost_model
+from trader_sdk.contract.costs import CostModel, cost_model, cost_model_of
 from training.zoo.plays import Paired, Play, Series, paired
 from training.zoo.statistics import (
     MIN_BARS,
@@ -39,7 +39,7 @@ def costs_of(symbol: str) -> CostModel:
         >>> costs_of("BTC/USD").id, costs_of("AAPL").id
         ('crypto@1', 'us_equity@1')
     """
-    return cost_model("crypto@1" if "/" in symbol else "us_equity@1")
+    return cost_model(cost_model_of(symbol))
 
 
 @dataclass(frozen=True, slots=True)

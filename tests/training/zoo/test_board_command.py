@@ -54,7 +54,7 @@ def shadow_bodies(version: str, role: str, seed: int, edge: float) -> list[dict[
     rng = np.random.default_rng([3, seed])
     market = np.random.default_rng(11).normal(0, 0.004, 1009)
     opens = 100 * np.cumprod(1 + market)
-    account = ShadowAccount(10_000.0, cost_model("us_equity@1"), DEFAULT_LIMITS, 1 / 8760)
+    account = ShadowAccount(10_000.0, cost_model("us_equity@1"), DEFAULT_LIMITS)
     actions, bodies = MODEL_SPECS["2.7.0"].actions, []
     long, short = (max((a for a in actions if a.direction == side), key=lambda a: a.size) for side in (1, -1))
     for place in range(1008):
