@@ -22,6 +22,19 @@ DEFAULT_COLLAR: Final = Decimal("0.005")
 
 
 @dataclass(frozen=True, slots=True)
+class PriceBand:
+    """Limit down and limit up: for the day ``at`` belongs to, or until the next ones, nothing trades beyond them."""
+
+    down: Decimal
+    up: Decimal
+    at: datetime
+
+    def is_reached(self, price: Decimal) -> bool:
+        """Return whether ``price`` stands at a limit, where a pause is seconds away and one side has no market."""
+        return not self.down < price < self.up
+
+
+@dataclass(frozen=True, slots=True)
 class AssetRules:
     """What the venue takes of one asset.
 
@@ -35,6 +48,7 @@ class AssetRules:
         min_notional: Smallest value of an order in fractions, account currency.
         price_increment: Tick; None where it depends on the price (shares).
         is_crypto: Whether it trades round the clock.
+        band: Limits that the venue told today; None where it told none.
     """
 
     symbol: str
@@ -46,6 +60,7 @@ class AssetRules:
     min_notional: Decimal = _ONE
     price_increment: Decimal | None = None
     is_crypto: bool = False
+    band: PriceBand | None = None
 
     def whole(self) -> AssetRules:
         """Return the rules of whole units only, as auctions ask for."""
@@ -66,7 +81,9 @@ class AssetRules:
         return qty < self.min_qty or (qty % 1 != 0 and qty * price < self.min_notional)
 
     def limit(self, price: Decimal, side: Side) -> Decimal:
-        """Return ``price`` on its tick, never worse for us than asked."""
+        """Return ``price`` on its tick and inside the band, never worse for us than asked."""
+        if self.band is not None:
+            price = min(price, self.band.up) if side is Side.BUY else max(price, self.band.down)
         tick = self.price_increment or (Decimal("0.01") if price >= 1 else Decimal("0.0001"))
         rounding = ROUND_DOWN if side is Side.BUY else ROUND_UP
         return (price / tick).to_integral_value(rounding=rounding) * tick

@@ -189,6 +189,7 @@ def _opening_checks(
         (intent.symbol in view.exits_only, Reason.EXITS_ONLY),
         (intent.side is Side.SELL and held <= 0 and not may_short, Reason.SHORT_NOT_ALLOWED),
         (view.orders_today >= limits.orders_per_day, Reason.RATE_BUDGET),
+        (asset.band is not None and asset.band.is_reached(price), Reason.PRICE_BAND),
         (_moved(price, intent.decision_price) > limits.collar_fraction, Reason.PRICE_COLLAR),
     ]
 

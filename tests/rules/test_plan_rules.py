@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -13,7 +14,7 @@ from trader_sdk.contract.reasons import Reason
 from trader_sdk.contract.spec import MODEL_SPECS, ActionMeaning
 from trader_sdk.contract.timeframe import Timeframe
 from trader_sdk.orders import OrderType, Side, TimeInForce
-from trader_sdk.plan import AssetRules, BarContext, Book, fresh_until, hold, plan
+from trader_sdk.plan import AssetRules, BarContext, Book, PriceBand, fresh_until, hold, plan
 from trader_sdk.portfolio import Sleeve, SleeveFill
 
 BOOK = Book("account", "PAPER-LOCAL", "main", 1)
@@ -82,6 +83,16 @@ def test_plan_prices_a_minute_order_inside_the_collar_when_intraday() -> None:
     assert (bought.order_type, bought.limit_price) == (OrderType.LIMIT, Decimal("33.49"))
     assert sold.limit_price == Decimal("33.17")
     assert bought.fresh_until - CLOSED == timedelta(seconds=90)
+
+
+def test_plan_prices_an_order_inside_the_band_when_the_venue_told_one() -> None:
+    """Limit up and limit down bound the limit, rounded to the tick that lies inside."""
+    banded = replace(SHARE, band=PriceBand(Decimal("99.904"), Decimal("100.096"), CLOSED))
+    bought = plan(BUY, Sleeve.start(Decimal(100_000)), banded, minute(), BOOK).intent
+    sold = plan(SELL, holding("100"), banded, minute(), BOOK).intent
+    assert bought is not None
+    assert sold is not None
+    assert (bought.limit_price, sold.limit_price) == (Decimal("100.09"), Decimal("99.91"))
 
 
 @pytest.mark.parametrize(

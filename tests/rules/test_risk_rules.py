@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from trader_sdk.contract.reasons import Reason
 from trader_sdk.orders import OrderIntent, OrderStatus, OrderType, Side, TimeInForce
-from trader_sdk.plan import AssetRules
+from trader_sdk.plan import AssetRules, PriceBand
 from trader_sdk.risk import (
     DEFAULT_RISK_LIMITS,
     RiskView,
@@ -91,6 +91,15 @@ def test_risk_refuses_with_a_reason_when_no_smaller_order_would_do(view: RiskVie
     """Each refusal names its reason and leaves nothing to send."""
     decision = assess(order(), view, SHARE)
     assert (decision.intent, decision.reason) == (None, reason)
+
+
+@pytest.mark.parametrize(("down", "up"), [("100", "110"), ("90", "100"), ("101", "110"), ("80", "90")])
+def test_risk_opens_nothing_but_lets_exits_through_when_the_price_is_at_its_band(down: str, up: str) -> None:
+    """At limit up or limit down a pause is near: entries are refused by name, exits pass."""
+    banded = replace(SHARE, band=PriceBand(Decimal(down), Decimal(up), datetime(2026, 1, 5, 15, tzinfo=UTC)))
+    held = replace(VIEW, positions={"AAPL": Decimal(5)})
+    assert assess(order(), VIEW, banded).reason is Reason.PRICE_BAND
+    assert assess(order(Side.SELL, "5"), held, banded).intent == order(Side.SELL, "5")
 
 
 @pytest.mark.parametrize("state", list(TradingState))

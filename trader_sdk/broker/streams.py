@@ -31,6 +31,7 @@ from trader_sdk.contract.errors import ConfigError
 
 CLOSE_SECONDS: Final = 3.0
 CANCEL_AGAIN_SECONDS: Final = 0.1
+_PRICE_BANDS: Final = "lulds"
 
 
 def _websocket_params() -> dict[str, Any]:
@@ -248,7 +249,7 @@ def open_streams(
     Args:
         endpoint: Where the venue is.
         credentials: The account's keys.
-        symbols: Whose closed minutes (``b``), revisions (``u``) and trading halts (``s``) are wanted.
+        symbols: Whose closed minutes (``b``), revisions (``u``), halts (``s``) and price bands (``l``) are wanted.
         sink: Takes each stamped event in the stream's thread; it must only enqueue.
     """
     shares = [symbol for symbol in symbols if "/" not in symbol]
@@ -288,6 +289,8 @@ def _bars(
     client.subscribe_daily_bars(_passing_on(tap, StreamKind.DAILY_BAR), *symbols)
     if stream is _StockStream:
         client.subscribe_trading_statuses(_passing_on(tap, StreamKind.SYMBOL_STATUS), *symbols)
+        # alpaca-py dispatches the channel and has no public way to ask for it.
+        client._subscribe(_passing_on(tap, StreamKind.PRICE_BAND), symbols, client._handlers[_PRICE_BANDS])
     return StreamThread(client, tap)
 
 

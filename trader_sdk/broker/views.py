@@ -224,6 +224,7 @@ class StreamKind(StrEnum):
     UPDATED_BAR = "updated_bar"  # the same minute again after late trades: upsert
     DAILY_BAR = "daily_bar"
     SYMBOL_STATUS = "symbol_status"
+    PRICE_BAND = "price_band"  # limit up and limit down
     CONNECTED = "connected"
     SUBSCRIBED = "subscribed"
     DISCONNECTED = "disconnected"

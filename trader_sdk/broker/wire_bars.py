@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Final
 
 import numpy as np
@@ -52,6 +53,22 @@ def stream_bar(raw: Row) -> Bar:
     if not isinstance(symbol, str) or not symbol:
         raise BrokerError("E803", "a bar could not be read", where="S", expected="a symbol", found=symbol)
     return bar_from_wire(symbol, raw)
+
+
+def price_band(raw: Row) -> tuple[str, Decimal, Decimal]:
+    """Return symbol, limit down and limit up of an ``l`` message of the market data stream.
+
+    Raises:
+        BrokerError: E803 if a field is missing, or no band; quarantine the message.
+
+    Example:
+        >>> price_band({"S": "AAPL", "u": 105.0, "d": 95.0})
+        ('AAPL', Decimal('95.0'), Decimal('105.0'))
+    """
+    symbol, down, up = raw.get("S"), _number(raw, "d"), _number(raw, "u")
+    if not isinstance(symbol, str) or not 0 < down < up:
+        raise BrokerError("E803", "a price band could not be read", where=str(symbol), found=f"{down} to {up}")
+    return symbol, Decimal(str(down)), Decimal(str(up))
 
 
 def column(rows: Sequence[Row], key: str) -> NDArray[np.float64]:

@@ -34,6 +34,7 @@ class Reason(StrEnum):
     MODEL_REFUSED = "MODEL_REFUSED"
     BAD_BAR = "BAD_BAR"
     PRICE_COLLAR = "PRICE_COLLAR"
+    PRICE_BAND = "PRICE_BAND"
     WASH_TRADE = "WASH_TRADE"
     TURNOVER = "TURNOVER"
     HOOK_DENIED = "HOOK_DENIED"
@@ -64,6 +65,7 @@ REASON_REMEDIES: Final[Mapping[Reason, str]] = MappingProxyType(
         Reason.MODEL_REFUSED: "The model was refused when it was loaded; see the gate table.",
         Reason.BAD_BAR: "The bar is implausible and was quarantined; check the feed.",
         Reason.PRICE_COLLAR: "The price moved beyond the collar since the decision.",
+        Reason.PRICE_BAND: "The price stands at its limit-up or limit-down band; wait until it trades within.",
         Reason.WASH_TRADE: "An opposite order is open; it must end first.",
         Reason.TURNOVER: "The turnover limit of the day is reached.",
         Reason.HOOK_DENIED: "The pre_trade hook denied the order.",

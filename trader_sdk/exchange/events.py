@@ -58,6 +58,8 @@ class Act(StrEnum):
     PEND_CANCEL = "pend_cancel"
     REPLACE = "replace"
     HALT = "halt"
+    PAUSE = "pause"
+    BAND = "band"
     RESUME = "resume"
     UNTRADABLE = "untradable"
     ORDER = "order"
@@ -75,7 +77,7 @@ class Intervene:
     """Something happens to the account that its client did not ask for.
 
     Attributes:
-        amount: Units of an order, a fill or a replacement, the ratio of a split, money.
+        amount: Units of an order, a fill or a replacement, the ratio of a split, the half width of a band, money.
         side: Of an order by hand.
         price: Limit of an order by hand or of a replacement.
         into: New name of a renamed symbol.

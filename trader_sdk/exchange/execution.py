@@ -110,7 +110,7 @@ def ended_by_close(state: VenueState) -> list[tuple[Order, OrderEventKind]]:
 
 
 def _fill_if_priced(state: VenueState, order: Order, price: Decimal | None) -> list[OrderChanged]:
-    if price is None or order.symbol in state.halted | state.thin:
+    if price is None or order.symbol in state.halted | state.thin or not _is_within_band(state, order.symbol, price):
         return []
     mark, held = state.marks[order.symbol], state.position_qty(order.symbol)
     sellable = abs(held) if held * order.request.side.sign < 0 else None
@@ -119,6 +119,11 @@ def _fill_if_priced(state: VenueState, order: Order, price: Decimal | None) -> l
         return []
     state.marks[order.symbol] = replace(mark, liquidity=mark.liquidity - qty)
     return [_fill(state, order, qty, price, is_capped=qty == mark.liquidity)]
+
+
+def _is_within_band(state: VenueState, symbol: str, price: Decimal) -> bool:
+    band = state.bands.get(symbol)
+    return band is None or band[0] <= price <= band[1]
 
 
 def fill_now(state: VenueState, order: Order, qty: Decimal) -> OrderChanged:

@@ -84,6 +84,8 @@ class KillPoint(StrEnum):
     ROUND = "round"
     WRITE = "write"
     CHECKPOINT = "checkpoint"
+    CANDIDATE = "candidate"
+    SWAP = "swap"
 
 
 class _Part(BaseModel):
@@ -96,7 +98,8 @@ class VenueAct(_Part):
     Attributes:
         act: What.
         symbol: Whose.
-        amount: Units of ``order``, ``fill`` and ``replace``, new shares for one of ``split``, money of ``cash``.
+        amount: Units of ``order``, ``fill`` and ``replace``, new shares for one of ``split``, money of ``cash``, half
+            the width of ``band`` as a fraction of the last price.
         side: Of ``order``.
         price: Limit of ``order`` and ``replace``.
         into: New name of ``rename``.

@@ -9,10 +9,10 @@ from typing import Any
 from trader_sdk.contract.bars import Bar
 from trader_sdk.contract.errors import StorageError
 from trader_sdk.exchange.codec import Command
-from trader_sdk.exchange.events import Act, Intervened, OrderChanged
+from trader_sdk.exchange.events import Intervened, OrderChanged
 from trader_sdk.exchange.faults import Faults, Frame, NoFaults, StreamName
 from trader_sdk.exchange.state import VenueState
-from trader_sdk.exchange.stream_messages import bar_message, status_message
+from trader_sdk.exchange.stream_messages import bar_message, told_of
 from trader_sdk.exchange.venue import Outcome, Venue
 from trader_sdk.exchange.wire import trade_update_json
 
@@ -75,7 +75,7 @@ class Hub:
         return lambda: self._trade_sinks.discard(sink)
 
     def listen_data(self, sink: DataSink) -> Callable[[], None]:
-        """Send every released bar and every trading halt to ``sink`` until the returned function is called."""
+        """Send every released bar, trading halt and price band to ``sink`` until the returned function is called."""
         self._data_sinks.add(sink)
         return lambda: self._data_sinks.discard(sink)
 
@@ -90,8 +90,8 @@ class Hub:
         for event in outcome.events:
             if isinstance(event, OrderChanged):
                 self._publish_order(event)
-            elif isinstance(event, Intervened) and event.act in (Act.HALT, Act.RESUME):
-                self._publish_data(status_message(event))
+            elif isinstance(event, Intervened) and (told := told_of(self.state, event)) is not None:
+                self._publish_data(told)
         for symbol, mark in self.state.marks.items():
             if marks[symbol].price != mark.price:
                 for sink in tuple(self._mark_sinks):

@@ -83,12 +83,20 @@ def _halt(state: VenueState, command: Intervene) -> None:
     state.halted.add(command.symbol)
 
 
+def _band(state: VenueState, command: Intervene) -> Decimal | None:
+    """Let nothing trade further from the last price than the fraction ``amount``, as limit up and limit down do."""
+    price, fraction = state.marks[command.symbol].price, command.amount or ZERO
+    state.bands[command.symbol] = price * (1 - fraction), price * (1 + fraction)
+    return command.amount
+
+
 def _thin(state: VenueState, command: Intervene) -> None:
     state.thin.add(command.symbol)
 
 
 def _resume(state: VenueState, command: Intervene) -> None:
     state.halted.discard(command.symbol)
+    state.bands.pop(command.symbol, None)
     state.thin.discard(command.symbol)
 
 
@@ -140,6 +148,8 @@ def _move_cash(state: VenueState, command: Intervene) -> Decimal | None:
 
 _CHANGES: Final[Mapping[Act, Callable[[VenueState, Intervene], Decimal | None]]] = {
     Act.HALT: _halt,
+    Act.PAUSE: _halt,
+    Act.BAND: _band,
     Act.THIN: _thin,
     Act.RESUME: _resume,
     Act.UNTRADABLE: _make_untradable,

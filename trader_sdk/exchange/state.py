@@ -70,6 +70,7 @@ class VenueState:
         equity_history: (time, equity) after each bar.
         halted: Symbols in which nothing trades and no bar is printed; orders are taken and wait.
         thin: Symbols in which nobody takes our orders, although others trade.
+        bands: Limit down and limit up by symbol: nothing trades below and above.
         is_blocked: Whether the account may place no order.
         unprinted: Starts of the bars, by symbol, that a halt left out.
         splits: (time, new units for one) by symbol, oldest first.
@@ -94,6 +95,7 @@ class VenueState:
     equity_history: list[tuple[int, Decimal]] = field(default_factory=list)
     halted: set[str] = field(default_factory=set)
     thin: set[str] = field(default_factory=set)
+    bands: dict[str, tuple[Decimal, Decimal]] = field(default_factory=dict)
     is_blocked: bool = False
     unprinted: dict[str, list[int]] = field(default_factory=dict)
     splits: dict[str, list[tuple[int, Decimal]]] = field(default_factory=dict)
@@ -138,6 +140,7 @@ class VenueState:
                 "fills": [str(fill) for fill in self.fills],
                 "halted": sorted(self.halted),
                 "thin": sorted(self.thin),
+                "bands": str(sorted(self.bands.items())),
                 "blocked": self.is_blocked,
                 "unprinted": sorted(self.unprinted.items()),
                 "splits": str(sorted(self.splits.items())),

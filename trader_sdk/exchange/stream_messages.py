@@ -1,7 +1,9 @@
-"""What the market data stream says: bars, trading halts, and prices as quotes and trades."""
+"""What the market data stream says: bars, trading halts, price bands, and prices as quotes and trades."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Final
 
 import msgpack
@@ -14,6 +16,19 @@ from trader_sdk.exchange.state import VenueState
 from trader_sdk.exchange.values import Side
 
 _QUOTED_SIZE: Final = 100.0
+_STATUS: Final[Mapping[Act, Mapping[str, str]]] = {
+    Act.HALT: {"sc": "H", "sm": "Trading Halt", "rc": "T12", "rm": "Halt - Additional Information Requested"},
+    Act.PAUSE: {"sc": "P", "sm": "Volatility Trading Pause", "rc": "LUDP", "rm": "Volatility Trading Pause"},
+    Act.RESUME: {"sc": "T", "sm": "Trading", "rc": "", "rm": ""},
+}
+"""Trading statuses as tape C tells them; what they tell is an act's key here."""
+
+
+def told_of(state: VenueState, event: Intervened) -> dict[str, Any] | None:
+    """Return what the stream says of something that happened at the venue; None where it says nothing."""
+    if event.act is Act.BAND:
+        return band_message(event, *state.bands[event.symbol])
+    return status_message(event) if event.act in _STATUS else None
 
 
 def bar_message(kind: str, bar: Bar) -> dict[str, Any]:
@@ -33,11 +48,14 @@ def bar_message(kind: str, bar: Bar) -> dict[str, Any]:
 
 
 def status_message(event: Intervened) -> dict[str, Any]:
-    """Return a trading halt, or its end, as the stream sends it."""
-    is_halt = event.act is Act.HALT
-    status = {"sc": "H", "sm": "Trading Halt", "rc": "T12", "rm": "Halt - Additional Information Requested"}
-    resumed = {"sc": "T", "sm": "Trading", "rc": "", "rm": ""}
-    return {"T": "s", "S": event.symbol, **(status if is_halt else resumed), "t": msgpack_time(event.at), "z": "C"}
+    """Return a trading halt, a pause for volatility, or the end of either, as the stream sends it."""
+    return {"T": "s", "S": event.symbol, **_STATUS[event.act], "t": msgpack_time(event.at), "z": "C"}
+
+
+def band_message(event: Intervened, down: Decimal, up: Decimal) -> dict[str, Any]:
+    """Return limit up and limit down (LULD) of a symbol as the stream sends them."""
+    bounds = {"u": float(up), "d": float(down), "i": "B"}
+    return {"T": "l", "S": event.symbol, **bounds, "t": msgpack_time(event.at), "z": "C"}
 
 
 def price_messages(state: VenueState, symbol: str) -> dict[str, dict[str, Any]]:

@@ -33,7 +33,7 @@ _QUEUE: Final = 20_000
 _AUTH_SECONDS: Final = 10.0
 _SLOW: Final = CloseSocket(1013)
 _ABNORMAL: Final = 1006
-_CHANNEL_OF: Final = {"b": "bars", "u": "updatedBars", "d": "dailyBars", "s": "statuses"}
+_CHANNEL_OF: Final = {"b": "bars", "u": "updatedBars", "d": "dailyBars", "s": "statuses", "l": "lulds"}
 
 
 class Outbox:

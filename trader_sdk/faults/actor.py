@@ -32,6 +32,7 @@ from trader_sdk.faults.forking import fork_server
 from trader_sdk.faults.scenario import Scenario
 from trader_sdk.faults.stage import Address, PlayedVenue
 from trader_sdk.faults.strikes import arm_strikes
+from trader_sdk.live import swaps
 from trader_sdk.live.config import LiveConfig
 from trader_sdk.live.journal import Journal
 from trader_sdk.live.trader import LiveTrader
@@ -41,7 +42,7 @@ JOURNAL_FOLDER: Final = "journal"
 _SCALED: Final[Mapping[str, Any]] = {"unknown_grace_seconds": 0.05, "stream_barrier_seconds": 0.4}
 """Waits on the wall clock, scaled down like the bounds of requests."""
 _PART_SECONDS: Final = 300.0
-_KILLED_AT: Final[Mapping[KillPoint, tuple[type, str, JournalEvent | None]]] = {
+_KILLED_AT: Final[Mapping[KillPoint, tuple[object, str, JournalEvent | None]]] = {
     KillPoint.SUBMIT: (AlpacaBroker, "submit", None),
     KillPoint.COMMIT: (Journal, "append", None),
     KillPoint.READ: (AlpacaBroker, "orders_since", None),
@@ -51,6 +52,8 @@ _KILLED_AT: Final[Mapping[KillPoint, tuple[type, str, JournalEvent | None]]] = {
     KillPoint.ROUND: (Journal, "append", JournalEvent.RECONCILE_FINISHED),
     KillPoint.WRITE: (Journal, "_insert", None),
     KillPoint.CHECKPOINT: (Journal, "close", None),
+    KillPoint.CANDIDATE: (swaps, "play_candidate", None),
+    KillPoint.SWAP: (Journal, "append", JournalEvent.MODEL_SWAPPED),
 }
 """Which call a kill waits for; a commit may have to hold a certain event."""
 Told = Callable[[str, Mapping[str, Any]], None]

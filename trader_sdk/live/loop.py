@@ -7,7 +7,9 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
@@ -39,6 +41,7 @@ from trader_sdk.live.time_watch import TimeWatch
 from trader_sdk.live.views import earliest
 from trader_sdk.live.worker import BrokerWorker
 from trader_sdk.orders import OrderIntent
+from trader_sdk.plan import PriceBand
 
 Say = Callable[[str, Mapping[str, Any]], None]
 
@@ -100,6 +103,12 @@ class SessionLoop:
         """Record that the venue halts a symbol, or lets it trade again."""
         if symbol in self._session.lines:
             self._dispatch.note_halt(symbol, message, self._session.clock.now(), is_halted=is_halted)
+
+    def note_price_band(self, symbol: str, down: Decimal, up: Decimal) -> None:
+        """Keep the prices beyond which nothing trades today; the next plan reads them."""
+        if symbol in self._session.lines:
+            line = self._session.lines[symbol]
+            line.rules = replace(line.rules, band=PriceBand(down, up, self._session.clock.now()))
 
     def _venue_read(self, clock: port.ClockView, account: port.AccountView) -> None:
         """Take what every comparison with the venue reads beside positions and orders."""

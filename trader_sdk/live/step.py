@@ -227,6 +227,8 @@ class BarStep:
 
     def _rules(self, symbol: str, ledger: Ledger, now: datetime) -> AssetRules:
         rules = self._lines[symbol].rules
+        if rules.band is not None and rules.band.at.date() != now.date():
+            rules = replace(rules, band=None)
         return replace(rules, tradable=False) if ledger.is_halted(symbol, now) else rules
 
     def _outcome(self, decided: Decided, made: Plan | None, risk: RiskDecision | None) -> Outcome:

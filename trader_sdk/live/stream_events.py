@@ -7,12 +7,13 @@ import json
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from trader_sdk.broker.parsing import parse_trade_update
 from trader_sdk.broker.port import StreamEvent, StreamKind, StreamName
-from trader_sdk.broker.wire_bars import stream_bar
+from trader_sdk.broker.wire_bars import price_band, stream_bar
 from trader_sdk.contract.bars import Bar
 from trader_sdk.contract.errors import BrokerError
 from trader_sdk.live.desk import OrderDesk
@@ -29,6 +30,16 @@ RESUMED_CODES: Final = frozenset({"T", "3"})
 """Trading status codes that end a halt."""
 
 
+class HeedsVenue(Protocol):
+    """Whoever must know what the venue allows in a symbol."""
+
+    def note_trading_status(self, symbol: str, is_halted: bool, message: str) -> None:
+        """Learn that a symbol is halted, or trades again."""
+
+    def note_price_band(self, symbol: str, down: Decimal, up: Decimal) -> None:
+        """Learn the prices beyond which nothing trades."""
+
+
 class StreamInbox:
     """A queue between the streams' threads and the event loop.
 
@@ -41,7 +52,7 @@ class StreamInbox:
         on_order: Called on the loop when order events wait to be booked.
         watch: Follows the streams' health.
         folder: Where frames that nobody understands are kept.
-        on_status: Told of a symbol that the venue halts, or lets trade again.
+        heeds: Told of halts and price bands.
     """
 
     def __init__(
@@ -52,10 +63,10 @@ class StreamInbox:
         on_order: Callable[[], None],
         watch: StreamWatch,
         folder: Path,
-        on_status: Callable[[str, bool, str], None],
+        heeds: HeedsVenue,
     ) -> None:
         self._desk, self._feed, self._loop, self._on_order = desk, feed, loop, on_order
-        self.watch, self._folder, self._on_status = watch, folder, on_status
+        self.watch, self._folder, self._heeds = watch, folder, heeds
         self._waiting: deque[StreamEvent] = deque()
         self._is_called = False
         self.counts: Counter[str] = Counter()
@@ -99,6 +110,8 @@ class StreamInbox:
                 self._revised(stream_bar(event.raw))
             case StreamKind.SYMBOL_STATUS:
                 self._status(event.raw)
+            case StreamKind.PRICE_BAND:
+                self._heeds.note_price_band(*price_band(event.raw))
             case StreamKind.SUBSCRIBED if event.stream is StreamName.MARKET_DATA:
                 self._subscribed.set()
             case StreamKind.QUARANTINED:
@@ -117,7 +130,7 @@ class StreamInbox:
     def _status(self, raw: Mapping[str, Any]) -> None:
         code, symbol = str(raw.get("sc", "")), str(raw.get("S", ""))
         if code in HALTED_CODES | RESUMED_CODES:
-            self._on_status(symbol, code in HALTED_CODES, str(raw.get("sm", "")))
+            self._heeds.note_trading_status(symbol, code in HALTED_CODES, str(raw.get("sm", "")))
 
     def _quarantine(self, event: StreamEvent, why: str) -> None:
         """Keep a frame in a file of bounded size, tell, and have REST asked for what it would have said."""

@@ -274,9 +274,7 @@ class LiveTrader:
         watch = StreamWatch(self._say, time.monotonic)
         loop = asyncio.get_running_loop()
         folder = session.journal.path.parent
-        return StreamInbox(
-            session.desk, session.feed, loop, session.clock.wake, watch, folder, self.loop.note_trading_status
-        )
+        return StreamInbox(session.desk, session.feed, loop, session.clock.wake, watch, folder, self.loop)
 
     def _banner(self, session: Session) -> dict[str, Any]:
         facts = session.journal.ledger.facts
