@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -192,14 +193,29 @@ def test_locked_file_is_named_and_nothing_is_lost(
     index.close()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
-def test_folder_that_cannot_be_written_is_a_typed_error(chain: Chain, tmp_path: Path) -> None:
+@contextlib.contextmanager
+def a_user_without_rights() -> Iterator[None]:
+    """Root writes everywhere, so it is nobody for the length of the block."""
+    was = os.geteuid()
+    os.seteuid(65534 if was == 0 else was)
+    try:
+        yield
+    finally:
+        os.seteuid(was)
+
+
+def test_folder_that_cannot_be_written_is_a_typed_error(chain: Chain) -> None:
     """Read-only: nothing is made, the disk is named."""
     chain.run(("AAPL", "APPROVED", 1, "d"))
-    tmp_path.chmod(0o500)
-    with pytest.raises(StorageError):
-        ArchiveIndex(tmp_path / "index.sqlite").follow(chain)
-    tmp_path.chmod(0o700)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        ArchiveIndex(folder / "writable.sqlite").follow(chain)  # imports everything while everything may be read
+        folder.chmod(0o555)
+        with a_user_without_rights(), pytest.raises(StorageError) as caught:
+            ArchiveIndex(folder / "index.sqlite").follow(chain)
+        folder.chmod(0o700)
+        assert caught.value.where == str(folder / "index.sqlite")
+        assert not (folder / "index.sqlite").exists()
 
 
 def test_missing_folder_is_a_typed_error(chain: Chain, tmp_path: Path) -> None:
