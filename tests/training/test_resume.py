@@ -81,6 +81,15 @@ def test_resumed_run_ends_as_if_it_had_not_been_stopped(update: int, whole: Trai
     verify(tmp_path / "run")
 
 
+def test_run_with_the_composite_reward_resumes_exactly(tmp_path: Path) -> None:
+    """What each environment chose in its episode is part of the state."""
+    begin(tmp_path / "whole", reward="composite_v25")
+    with pytest.raises(KeyboardInterrupt):
+        begin(tmp_path / "run", StopAfter(3), reward="composite_v25")
+    resume(tmp_path / "run")
+    assert numbers_of(tmp_path / "run") == numbers_of(tmp_path / "whole")
+
+
 def test_run_may_be_stopped_again_and_again(whole: TrainResult, tmp_path: Path) -> None:
     """Two stops, two resumes."""
     with pytest.raises(KeyboardInterrupt):
