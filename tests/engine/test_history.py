@@ -126,9 +126,9 @@ def test_segments_of_many_symbols_are_their_own_histories(lab: type[Lab], n: int
     """Symbols side by side in one batch: each segment's sums are those of its history alone."""
     policy = lab.seeded_policy(53)
     segments = np.random.default_rng(n).standard_normal((n, length, 53)).astype(np.float32)
-    together = HistoryEngine(policy, WORTH_FILTERING).segment_sums(segments)
+    together = HistoryEngine(policy, WORTH_FILTERING, at_once=n).segment_sums(segments)
     alone = HistoryEngine(policy, 1).segment_sums(segments)
-    assert together.shape == (n, length - 99, 16)
+    assert together.shape == (length - 99, n, 16)
     assert np.abs(together - alone).max() <= 2e-6
 
 

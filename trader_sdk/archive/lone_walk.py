@@ -7,25 +7,27 @@ from collections.abc import Iterator
 import numpy as np
 
 from trader_sdk.archive.lone_sleeve import LoneSleeve, columns_buffer
-from trader_sdk.archive.tracks import INITIAL_EQUITY, NO_DECISION, Desk
+from trader_sdk.archive.tracks import INITIAL_EQUITY, NO_DECISION, Block, Desk, LoneNotes
 from trader_sdk.engine.dense import DensePolicy
 from trader_sdk.engine.history import HistoryEngine, history_logits
 from trader_sdk.engine.tail import Tail
 from trader_sdk.engine.ties import dense_logits, is_near_tie
 
 
-def walk_alone(policy: DensePolicy, engine: HistoryEngine, desk: Desk) -> None:
-    """Walk the only track of ``desk`` and note it in the desk's recorder.
+def walk_alone(policy: DensePolicy, engine: HistoryEngine, desk: Desk, note: LoneNotes) -> None:
+    """Walk the only track of ``desk`` and note it.
 
     Args:
         policy: Decides.
         engine: Computes the market part of its first layer.
         desk: One track, and what trading on it means.
+        note: What happened goes there.
     """
-    opens, closes, years, asked = (each[:, 0].tolist() for each in desk.scene())
+    (length,) = map(len, (track.window for track in desk.tracks))
+    opens, closes, years, asked = (each[:, 0].tolist() for each in desk.scene(Block(range(length - 1), 1, 0)))
     sleeve = LoneSleeve(INITIAL_EQUITY, desk.costs, desk.limits)
     actions = _actions_alone(policy, engine, desk, sleeve, closes)
-    meaning, note = desk.spec.actions, desk.recorder.lone()
+    meaning = desk.spec.actions
     for bar, action in enumerate(actions):
         price, opened, closed = closes[bar], opens[bar + 1], closes[bar + 1]
         before, cost = sleeve.cash + sleeve.shares * opened, 0.0
@@ -57,7 +59,9 @@ def _actions_alone(
     window = desk.spec.window
     rows = track.market[track.window.start - window + 1 : track.window.stop - 1]
     if n_account == 0:
-        yield from history_logits(policy, rows, np.zeros((desk.length - 1, 0), np.float32))[0].argmax(axis=1).tolist()
+        yield from (
+            history_logits(policy, rows, np.zeros((len(track.window) - 1, 0), np.float32))[0].argmax(axis=1).tolist()
+        )
         return
     tail, bias = Tail(policy), policy.packed.bias
     account = columns_buffer(tail.account)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,6 @@ from trader_sdk.contract.bars import Bars
 from trader_sdk.contract.costs import CostModel
 from trader_sdk.contract.errors import DataError
 from trader_sdk.contract.execution import ExecutionLimits
-from trader_sdk.contract.sleeve import Fills, SleeveArray
 from trader_sdk.contract.spec import ModelSpec
 
 Floats = NDArray[np.float64]
@@ -116,55 +115,144 @@ class Track(NamedTuple):
     prices: Prices
     window: range
 
+    @property
+    def start_at(self) -> Ints:
+        """Return the starts of the traded bars, ns UTC."""
+        return self.prices.t[self.window.start : self.window.stop]
+
+    def market_return(self) -> Floats:
+        """Return ``open[t+1] / open[t] - 1`` of the traded bars; the last one's to its close."""
+        first, stop = self.window.start, self.window.stop
+        exits = np.append(self.prices.open[first + 1 : stop], self.prices.close[stop - 1])
+        returns: Floats = exits / self.prices.open[first:stop] - 1.0
+        return returns
+
+
+class Block(NamedTuple):
+    """Some bars that are decided on, counted from each track's first one.
+
+    Attributes:
+        bars: On whose closes decisions are taken.
+        n_tracks: Tracks that run so long: the first ones of the desk.
+        n_left: Those that go on after the bar that follows the block.
+    """
+
+    bars: range
+    n_tracks: int
+    n_left: int
+
 
 class Desk(NamedTuple):
-    """A group of tracks that are walked at once, what trading on them means, and where it is noted."""
+    """A group of tracks that are walked at once, the longest first, and what trading on them means."""
 
     spec: ModelSpec
     tracks: Sequence[Track]
     costs: CostModel
     limits: ExecutionLimits
-    recorder: Recorder
-
-    @property
-    def length(self) -> int:
-        """Return the bars of each track."""
-        return len(self.tracks[0].window)
 
     @property
     def last_years(self) -> float:
         """Return how long a bar is, in years."""
         return self.tracks[0].prices.last_years
 
-    def scene(self) -> Scene:
-        """Return what is traded, bar by bar."""
-        tracks = self.tracks
-        opens, closes, years, asked = (
-            np.stack(
-                [column[track.window.start : track.window.stop] for column, track in zip(columns, tracks, strict=True)],
-                axis=1,
-            )
-            for columns in zip(*(_columns(track.prices) for track in tracks), strict=True)
-        )
-        return Scene(opens, closes, years, asked)
+    def blocks(self, most: int) -> Iterator[Block]:
+        """Yield all bars that are decided on, at most so many at a time; where a track ends, a block does."""
+        first, lengths = 0, [len(track.window) for track in self.tracks]
+        for end in sorted({length - 1 for length in lengths}):
+            running, left = (sum(length - 1 >= bar for length in lengths) for bar in (end, end + 1))
+            while first < end:
+                bars = range(first, min(first + most, end))
+                yield Block(bars, running, left if bars.stop == end else running)
+                first = bars.stop
+
+    def scene(self, block: Block, *, copies: int = 1) -> Scene:
+        """Return what is traded on a block's bars and the one after, (bars + 1, copies * tracks) each."""
+        tracks = self.tracks[: block.n_tracks]
+        starts = [track.window.start + block.bars.start for track in tracks]
+        columns = [
+            _columns(track.prices, start, len(block.bars) + 1) for track, start in zip(tracks, starts, strict=True)
+        ]
+        return Scene(*(np.tile(np.stack(each, axis=1), (1, copies)) for each in zip(*columns, strict=True)))
+
+    def segments(self, block: Block) -> NDArray[np.float32]:
+        """Return the feature rows of a block's windows, (tracks, bars + window - 1, 53)."""
+        before = self.spec.window - 1
+        starts = [track.window.start + block.bars.start for track in self.tracks[: block.n_tracks]]
+        rows = [slice(start - before, start + len(block.bars)) for start in starts]
+        return np.stack([track.market[at] for track, at in zip(self.tracks, rows, strict=False)])
+
+    def window_at(self, track: int, bar: int) -> NDArray[np.float32]:
+        """Return the feature rows that a decision on a track's bar sees, (window, 53)."""
+        stop = self.tracks[track].window.start + bar + 1
+        return self.tracks[track].market[stop - self.spec.window : stop]
 
 
 class Scene(NamedTuple):
-    """The traded bars of a group of tracks, (length, tracks) each: as in :class:`Turn`, by the bar of the decision."""
+    """Some bars of a group of lanes, (bars, lanes) each: as in :class:`Turn`, by the bar of the decision."""
 
     open: Floats
     close: Floats
     years: Floats
     asked: Bools
 
-    def turn(self, bar: int) -> Turn:
-        """Return what lies between the decisions on ``bar`` and their fills."""
-        return Turn(self.close[bar], self.open[bar + 1], self.years[bar + 1], self.asked[bar])
+    def turn(self, row: int) -> Turn:
+        """Return what lies between the decisions on a bar and their fills."""
+        return Turn(self.close[row], self.open[row + 1], self.years[row + 1], self.asked[row])
 
 
-def _columns(prices: Prices) -> tuple[Floats, Floats, Floats, Bools]:
-    everywhere = np.ones(len(prices.t), np.bool_) if prices.asked is None else prices.asked
-    return prices.open, prices.close, prices.years, everywhere
+def _columns(prices: Prices, start: int, count: int) -> tuple[Floats, Floats, Floats, Bools]:
+    rows, before = slice(start, start + count), prices.t[max(start - 1, 0) : start]
+    years = np.diff(prices.t[rows], prepend=before if len(before) else prices.t[:1]) / NANOSECONDS_PER_YEAR
+    asked = np.ones(count, np.bool_) if prices.asked is None else prices.asked[rows]
+    return prices.open[rows], prices.close[rows], years, asked
+
+
+class Step(NamedTuple):
+    """What lanes did from one close to the next; (lanes,) each.
+
+    Attributes:
+        actions: int64, decided on the close.
+        equity_at_open: Before the fill at the next open.
+        weight: Held over the bar that follows, after the fill.
+        cost: Of the fill and of borrowing, over that equity.
+        trades: Net results of trades that became flat, over that equity; NaN where none did.
+        equity: At the bar's close.
+        position_weight: Position over equity there.
+    """
+
+    actions: Ints
+    equity_at_open: Floats
+    weight: Floats
+    cost: Floats
+    trades: Floats
+    equity: Floats
+    position_weight: Floats
+
+
+class Closing(NamedTuple):
+    """Lanes whose track ended and whose positions were closed at the last close; (lanes,) each, zero for the others.
+
+    Attributes:
+        lanes: Which.
+        cost: Of closing, over equity at the last fill.
+        trades: As in :class:`Step`.
+        cash: What is left.
+    """
+
+    lanes: NDArray[np.bool_]
+    cost: Floats
+    trades: Floats
+    cash: Floats
+
+
+class Notes(Protocol):
+    """Who hears what lanes do."""
+
+    def note(self, bar: int, step: Step) -> None:
+        """Hear what was decided on the bar before, and what ``bar`` brought."""
+
+    def close_out(self, bar: int, closing: Closing) -> None:
+        """Hear which lanes ended on ``bar``, noted already; the others go on in the same order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,25 +281,19 @@ class Recorder:
             trades=[[] for _ in range(count)],
         )
 
-    def fill(self, bar: int, fills: Fills, before: Floats, position: Floats) -> None:
-        """Note fills at a bar's open, and the equity and position there."""
-        self.equity_at_open[bar] = before
-        self.weight[bar] = position / before
-        self.cost[bar] = fills.cost / before
-        self._close_trades(fills, before)
+    def note(self, bar: int, step: Step) -> None:
+        """Note what was decided on the bar before, and what ``bar`` brought."""
+        self.actions[bar - 1] = step.actions
+        self.equity_at_open[bar], self.weight[bar], self.cost[bar] = step.equity_at_open, step.weight, step.cost
+        self.equity[bar], self.position_weight[bar] = step.equity, step.position_weight
+        self._close_trades(step.trades)
 
-    def mark(self, bar: int, sleeves: SleeveArray, close: Floats) -> None:
-        """Note equity and position at a bar's close."""
-        self.equity[bar] = sleeves.equity(close)
-        self.position_weight[bar] = sleeves.position_value(close) / self.equity[bar]
-
-    def close_out(self, fills: Fills, cash: Floats) -> None:
-        """Note the fills that close every position at the last bar."""
-        before = self.equity_at_open[-1]
-        self.cost[-1] += fills.cost / before
-        self.equity[-1] = cash
-        self.position_weight[-1] = 0.0
-        self._close_trades(fills, before)
+    def close_out(self, bar: int, closing: Closing) -> None:
+        """Note the fills that close every position at the last bar, the same for all."""
+        self.cost[bar] += closing.cost
+        self.equity[bar] = closing.cash
+        self.position_weight[bar] = 0.0
+        self._close_trades(closing.trades)
 
     def lone(self) -> LoneNotes:
         """Return the columns of the only track, to be written bar by bar."""
@@ -225,20 +307,18 @@ class Recorder:
             trades=self.trades[0],
         )
 
-    def _close_trades(self, fills: Fills, equity: Floats) -> None:
-        for column in np.flatnonzero(~np.isnan(fills.closed_trade_net)):
-            self.trades[column].append(float(fills.closed_trade_net[column] / equity[column]))
+    def _close_trades(self, trades: Floats) -> None:
+        for column in np.flatnonzero(~np.isnan(trades)).tolist():
+            self.trades[column].append(float(trades[column]))
 
-    def walk(self, column: int, prices: Prices, window: range) -> Walk:
+    def walk(self, column: int, track: Track) -> Walk:
         """Return what one track's columns tell."""
-        rows = slice(window.start, window.stop)
-        exits = np.append(prices.open[window.start + 1 : window.stop], prices.close[window.stop - 1])
         ledger = Ledger(
             weight=self.weight[:, column],
-            market_return=exits / prices.open[rows] - 1.0,
+            market_return=track.market_return(),
             cost=self.cost[:, column],
             trades=np.array(self.trades[column]),
-            start_at=prices.t[rows],
+            start_at=track.start_at,
         )
         return Walk(ledger, self.actions[:, column], self.equity[:, column], self.position_weight[:, column])
 
@@ -281,11 +361,26 @@ def common_length(tracks: Sequence[Track], *, first: int) -> int:
     Raises:
         DataError: A window is out of range or of another length than the first, or shorter than two bars.
     """
+    check_windows(tracks, first=first)
+    lengths = {len(track.window) for track in tracks}
+    if len(lengths) != 1:
+        raise DataError("BARS", "windows must share one length", found=sorted(lengths))
+    return lengths.pop()
+
+
+def check_windows(tracks: Sequence[Track], *, first: int) -> None:
+    """Refuse windows that cannot be traded.
+
+    Args:
+        tracks: At least one.
+        first: Rows that must lie before each window.
+
+    Raises:
+        DataError: A window is out of range, or shorter than two bars.
+    """
     windows = [track.window for track in tracks]
-    lengths = {len(window) for window in windows}
-    if len(lengths) != 1 or min(lengths) < 2:
-        raise DataError("BARS", "windows must share one length of at least 2 bars", found=sorted(lengths))
+    if min(map(len, windows)) < 2:
+        raise DataError("BARS", "windows must have at least 2 bars", found=sorted(map(len, windows)))
     if any(track.window.start < first or track.window.stop > len(track.market) for track in tracks):
         rows = min(len(track.market) for track in tracks)
         raise DataError("BARS", "a window is out of range", expected=f"{first}..{rows}", found=windows)
-    return lengths.pop()

@@ -1,35 +1,33 @@
-"""Let a policy trade past bars on sleeves: the one simulation that validation, the gate and the backtest share."""
+"""Let policies trade past bars on sleeves: the one simulation that validation, the gate, backtest and zoo share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trader_sdk.archive.filling import ActionTable, fill_decisions
+from trader_sdk.archive.lane_walk import JoinedDecider, SplitDecider, walk_lanes
 from trader_sdk.archive.lone_walk import walk_alone
 from trader_sdk.archive.tracks import (
-    INITIAL_EQUITY,
     NO_DECISION,
     Desk,
-    Floats,
-    Ints,
+    Notes,
     Prices,
     Recorder,
     Track,
     Turn,
     Walk,
+    check_windows,
     common_length,
 )
 from trader_sdk.contract.costs import CostModel
-from trader_sdk.contract.execution import DEFAULT_LIMITS, ExecutionLimits, target_notional_array
-from trader_sdk.contract.sleeve import Fills, SleeveArray
+from trader_sdk.contract.execution import DEFAULT_LIMITS, ExecutionLimits
 from trader_sdk.contract.spec import ModelSpec
 from trader_sdk.engine.dense import DensePolicy
 from trader_sdk.engine.history import HistoryEngine, SplitPolicy
-from trader_sdk.engine.tail import BatchTail
-from trader_sdk.engine.ties import dense_logits, near_ties
 
 __all__ = [
     "NO_DECISION",
@@ -39,6 +37,7 @@ __all__ = [
     "Turn",
     "Walk",
     "fill_decisions",
+    "walk_policies",
     "walk_tracks",
     "walk_windows",
 ]
@@ -47,50 +46,6 @@ _FEW: Final = 6
 """Tracks up to which walking one after the other is faster than side by side: numpy's calls cost as much as six."""
 _SIDE_BY_SIDE: Final = 64
 """Tracks at once: their sums of 413 bars take 54 MB at 512 units."""
-
-
-class ActionTable(NamedTuple):
-    """A contract row's actions as arrays: direction int8 (A,) and size float64 (A,), by action index."""
-
-    direction: NDArray[np.int8]
-    size: Floats
-
-    @classmethod
-    def of(cls, spec: ModelSpec) -> ActionTable:
-        """Return the table of ``spec``."""
-        directions = np.array([action.direction for action in spec.actions], dtype=np.int8)
-        return cls(directions, np.array([action.size for action in spec.actions]))
-
-
-def fill_decisions(
-    sleeves: SleeveArray,
-    actions: Ints,
-    table: ActionTable,
-    turn: Turn,
-    costs: CostModel,
-    limits: ExecutionLimits = DEFAULT_LIMITS,
-) -> Fills:
-    """Turn decisions on a close into fills at the next open; shorts pay there for the time since the open before.
-
-    Args:
-        sleeves: N sleeves, changed in place.
-        actions: (N,) action indices; ignored where nobody was asked.
-        table: What they mean.
-        turn: Prices and time between decisions and fills.
-        costs: Spread, slippage, commission and borrow.
-        limits: Sizing constants.
-
-    Returns:
-        What was closed, and what all of it cost, borrow included.
-    """
-    direction = table.direction[actions]
-    if turn.asked is not None:
-        direction = np.where(turn.asked, direction, 0)
-    position = sleeves.position_value(turn.close)
-    target = target_notional_array(direction, table.size[actions], sleeves.equity(turn.close), position, limits)
-    borrow = sleeves.pay_borrow(turn.next_open, costs, turn.years)
-    fills = sleeves.fill((target - position) / turn.close, turn.next_open, costs)
-    return Fills(fills.cost + borrow, fills.closed_trade_net)
 
 
 def walk_windows(
@@ -150,59 +105,48 @@ def walk_tracks(
         DataError: A window is out of range or of another length than the first, or shorter than two bars.
     """
     length = common_length(tracks, first=spec.window - 1)
-    engine = HistoryEngine(policy, length * len(tracks), window=spec.window)
+    alone = policy if isinstance(policy, DensePolicy) and len(tracks) <= _FEW else None
+    engine = HistoryEngine(alone, length * len(tracks)) if alone is not None else None
+    size = _SIDE_BY_SIDE if alone is None else 1
     walks: list[Walk] = []
-    size = 1 if isinstance(policy, DensePolicy) and len(tracks) <= _FEW else _SIDE_BY_SIDE
     for first in range(0, len(tracks), size):
-        group = tracks[first : first + size]
-        desk = Desk(spec, group, costs, limits, Recorder.empty(length, len(group)))
-        if size == 1 and isinstance(policy, DensePolicy):
-            walk_alone(policy, engine, desk)
+        desk = Desk(spec, tracks[first : first + size], costs, limits)
+        recorder = Recorder.empty(length, len(desk.tracks))
+        if alone is not None and engine is not None:
+            walk_alone(alone, engine, desk, recorder.lone())
+        elif isinstance(policy, DensePolicy):
+            walk_lanes(JoinedDecider([policy], desk), desk, recorder)
         else:
-            _walk_together(engine, desk)
-        walks += [desk.recorder.walk(column, track.prices, track.window) for column, track in enumerate(group)]
+            walk_lanes(SplitDecider(policy, desk), desk, recorder)
+        walks += [recorder.walk(column, track) for column, track in enumerate(desk.tracks)]
     return walks
 
 
-def _walk_together(engine: HistoryEngine, desk: Desk) -> None:
-    spec, costs, recorder = desk.spec, desk.costs, desk.recorder
-    table, scene = ActionTable.of(spec), desk.scene()
-    sleeves = SleeveArray.start(np.full(len(desk.tracks), INITIAL_EQUITY))
-    policy = engine.policy
-    logits_of = (
-        BatchTail(policy, len(desk.tracks)).logits if isinstance(policy, DensePolicy) else policy.logits_from_sums
-    )
-    for bar, sums, ties in _sums_by_bar(engine, desk):
-        turn, next_close = scene.turn(bar), scene.close[bar + 1]
-        account = sleeves.columns(turn.close, spec.n_account)
-        logits = logits_of(sums, account)
-        actions = logits.argmax(axis=1)
-        if isinstance(policy, DensePolicy):
-            for column in np.flatnonzero(near_ties(logits, ties)).tolist():
-                actions[column] = _decided_densely(policy, desk.tracks[column], bar, account[column])
-        before = sleeves.equity(turn.next_open)
-        fills = fill_decisions(sleeves, actions, table, turn, costs, desk.limits)
-        recorder.actions[bar] = np.where(scene.asked[bar], actions, NO_DECISION)
-        recorder.fill(bar + 1, fills, before, sleeves.position_value(turn.next_open))
-        sleeves.mark(next_close)
-        recorder.mark(bar + 1, sleeves, next_close)
-    borrow = sleeves.pay_borrow(scene.close[-1], costs, desk.last_years)
-    fills = sleeves.fill(-sleeves.shares, scene.close[-1], costs)
-    recorder.close_out(Fills(fills.cost + borrow, fills.closed_trade_net), sleeves.cash)
+def walk_policies(
+    policies: Sequence[DensePolicy],
+    spec: ModelSpec,
+    tracks: Sequence[Track],
+    notes: Notes,
+    *,
+    costs: CostModel,
+    limits: ExecutionLimits = DEFAULT_LIMITS,
+) -> None:
+    """Let many policies of one shape trade many tracks at once, a sleeve for each pair of them.
 
+    Memory, whatever the length: 110 kB for each unit of all first layers together, and 4 kB for each of them and each
+    track.
 
-def _decided_densely(policy: DensePolicy, track: Track, bar: int, account: NDArray[np.float32]) -> int:
-    stop = track.window.start + bar + 1
-    window = track.market[stop - policy.window : stop]
-    return int(dense_logits(policy, window[None], account[None])[0].argmax())
+    Args:
+        policies: Of one :attr:`DensePolicy.packed_shapes`, window and activation.
+        spec: What their actions and account columns mean.
+        tracks: Markets, prices and windows, the longest first; each ends when its bars do.
+        notes: Hears what happens, bar by bar; lane ``policy * tracks + track``.
+        costs: Cost model.
+        limits: Sizing constants.
 
-
-def _sums_by_bar(engine: HistoryEngine, desk: Desk) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.float64]]]:
-    """Yield each bar but the last with the sums of all tracks, (tracks, hidden), and what counts as tied, (tracks,)."""
-    before = desk.spec.window - 1
-    for first in range(0, desk.length - 1, engine.whole):
-        stop = min(first + engine.whole, desk.length - 1)
-        segments = [t.market[t.window.start + first - before : t.window.start + stop] for t in desk.tracks]
-        sums = engine.segment_sums(np.stack(segments)).transpose(1, 0, 2)
-        ties = np.stack([engine.ties(segment) for segment in segments], axis=1)
-        yield from zip(range(first, stop), sums, ties, strict=True)
+    Raises:
+        DataError: A window is out of range or shorter than two bars.
+    """
+    check_windows(tracks, first=spec.window - 1)
+    desk = Desk(spec, tracks, costs, limits)
+    walk_lanes(JoinedDecider(policies, desk), desk, notes)

@@ -6,7 +6,7 @@ Training, backtest and shadows use :class:`SleeveArray`; the live trader folds r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final, NamedTuple, Self
 
 import numpy as np
@@ -168,6 +168,10 @@ class SleeveArray:
         self.cash = self.cash - fee
         self.trade_cash = self.trade_cash - fee
         return fee
+
+    def only(self, where: NDArray[np.bool_]) -> Self:
+        """Return the sleeves of ``where`` (N,)."""
+        return type(self)(**{each.name: getattr(self, each.name)[where] for each in fields(self)})
 
     def reset(self, where: NDArray[np.bool_], initial: Floats) -> None:
         """Start the sleeves of ``where`` (N,) again with ``initial`` (N,)."""

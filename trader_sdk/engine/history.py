@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from trader_sdk.engine.dense import DensePolicy, Floats
 from trader_sdk.engine.engines import Engine
+from trader_sdk.engine.lanes import LaneTail
 from trader_sdk.engine.overlap_save import BLOCKS_AT_ONCE, OverlapSave
-from trader_sdk.engine.tail import BatchTail
 from trader_sdk.engine.ties import NEAR_TIE, dense_logits, near_ties, rounding, window_energy
 
 WORTH_FILTERING: Final = 512
@@ -34,16 +34,15 @@ class HistoryEngine:
     """A policy over histories: the filter where it pays, the policy's own arithmetic elsewhere.
 
     Args:
-        policy: Any policy that splits.
+        policy: Whose sums.
         n_windows: About how many windows will be asked for.
-        window: Bars of a window.
+        at_once: Most segments at once.
     """
 
-    def __init__(self, policy: SplitPolicy, n_windows: int, *, window: int = 100) -> None:
-        self.policy, self._window = policy, window
-        self._filter = None
-        if isinstance(policy, DensePolicy) and n_windows >= WORTH_FILTERING:
-            self._filter = OverlapSave(policy, n_windows)
+    def __init__(self, policy: DensePolicy, n_windows: int, *, at_once: int = BLOCKS_AT_ONCE) -> None:
+        self.policy, self._window, self._filter = policy, policy.window, None
+        if n_windows >= WORTH_FILTERING:
+            self._filter = OverlapSave(policy, n_windows, at_once=at_once)
 
     @property
     def engine(self) -> Engine:
@@ -53,8 +52,6 @@ class HistoryEngine:
     def ties(self, market: Floats) -> NDArray[np.float64]:
         """Return how close two best logits count as tied in each window of (T, 53) whose sums were computed."""
         least = NEAR_TIE if self._filter is None else max(NEAR_TIE, self._filter.rounding)
-        if not isinstance(self.policy, DensePolicy):
-            return np.zeros(len(market) - self._window + 1)
         ties: NDArray[np.float64] = np.maximum(least, rounding(self.policy, window_energy(market, self._window)))
         return ties
 
@@ -71,10 +68,10 @@ class HistoryEngine:
             yield first, (self._filter or self.policy).market_sums(rows)
 
     def segment_sums(self, segments: Floats) -> Floats:
-        """Return (n, L - window + 1, hidden) of many short histories (n, L, 53)."""
+        """Return (L - window + 1, n, hidden) of many short histories (n, L, 53); valid until the next call."""
         if self._filter is not None:
             return self._filter.segment_sums(segments)
-        return np.stack([self.policy.market_sums(segment) for segment in segments])
+        return np.stack([self.policy.market_sums(segment) for segment in segments], axis=1)
 
 
 def history_logits(policy: DensePolicy, market: Floats, account: Floats) -> tuple[Floats, Engine]:
@@ -88,9 +85,9 @@ def history_logits(policy: DensePolicy, market: Floats, account: Floats) -> tupl
     Returns:
         float32 (T - window + 1, n_actions). Where two best logits are nearly tied, those of whole observations.
     """
-    engine = HistoryEngine(policy, len(account), window=policy.window)
+    engine = HistoryEngine(policy, len(account))
     logits = np.empty((len(account), policy.n_actions), dtype=np.float32)
-    tail = BatchTail(policy, _AT_ONCE)
+    tail = LaneTail([policy], _AT_ONCE)
     for start, sums in engine.blocks(market):
         for first in range(0, len(sums), _AT_ONCE):
             part = slice(start + first, start + min(first + _AT_ONCE, len(sums)))

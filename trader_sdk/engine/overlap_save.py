@@ -42,6 +42,7 @@ class OverlapSave:
     Args:
         policy: Whose first layer.
         n_windows: About how many windows will be asked for; decides the length of a block.
+        at_once: Most segments that :meth:`segment_sums` is given; more than 24 take more memory to work in.
 
     Attributes:
         block: Bars that are transformed at once.
@@ -49,14 +50,14 @@ class OverlapSave:
         rounding: Bound by norms of the sums' rounding so far; what is seen is about a fifteenth of it.
     """
 
-    def __init__(self, policy: DensePolicy, n_windows: int = _LONG_PAYS) -> None:
+    def __init__(self, policy: DensePolicy, n_windows: int = _LONG_PAYS, *, at_once: int = BLOCKS_AT_ONCE) -> None:
         self._policy = policy
         self.block = _LONG if n_windows >= _LONG_PAYS else _SHORT
         self.whole = self.block - policy.window + 1
         self._hidden0 = len(policy.layers[0][1])
         self._spectrum = _spectrum(policy, self.block)
         self.rounding = 0.0
-        self._scratch = _Scratch.empty(self.block, BLOCKS_AT_ONCE, self._hidden0)
+        self._scratch = _Scratch.empty(self.block, at_once, self._hidden0)
 
     def market_sums(self, market: Floats) -> Floats:
         """Compute what :meth:`DensePolicy.market_sums` does.
@@ -92,27 +93,24 @@ class OverlapSave:
             segments: float32 (n, L, 53), window <= L <= :attr:`block`.
 
         Returns:
-            float32 (n, L - window + 1, hidden0).
+            float32 (L - window + 1, n, hidden0), window by window; valid until the next call.
         """
-        n, length, _ = segments.shape
-        count = length - self._policy.window + 1
-        sums = np.empty((n, count, self._hidden0), dtype=np.float32)
-        rows = np.zeros((min(n, BLOCKS_AT_ONCE), self.block, MARKET_FEATURES), dtype=np.float32)
-        for start in range(0, n, BLOCKS_AT_ONCE):
-            part = segments[start : start + BLOCKS_AT_ONCE]
-            rows[: len(part), :length] = part
-            for index, block in enumerate(self._block_sums(rows[: len(part)], [length] * len(part))):
-                sums[start + index] = block[:count]
+        count, length, _ = segments.shape
+        rows = np.zeros((count, self.block, MARKET_FEATURES), dtype=np.float32)
+        rows[:, :length] = segments
+        sums = self._filtered(rows)[: length - self._policy.window + 1]
+        for index, exact in enumerate(self._needs_dense(rows, np.full(count, length))):
+            if exact:
+                sums[:, index] = self._policy.market_sums(segments[index])
         return sums
 
     def _block_sums(self, blocks: Floats, lengths: Sequence[int]) -> Iterator[Floats]:
         """Yield the sums of each block (block, 53), of which ``lengths`` rows are real; valid until the next."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            filtered = self._filtered(blocks)
-            doubtful = self._needs_dense(blocks, np.array(lengths))
+        filtered, doubtful = self._filtered(blocks), self._needs_dense(blocks, np.array(lengths))
         for index, exact in enumerate(doubtful):
             yield self._policy.market_sums(blocks[index, : lengths[index]]) if exact else filtered[:, index]
 
+    @np.errstate(over="ignore", invalid="ignore")
     def _filtered(self, blocks: Floats) -> Floats:
         """Return (whole, n, hidden0) from (n, block, 53)."""
         scratch, n = self._scratch, len(blocks)
@@ -122,6 +120,7 @@ class OverlapSave:
         np.fft.irfft(scratch.products[:, :n], self.block, axis=0, out=scratch.back[:, :n])  # type: ignore[arg-type]
         return scratch.back[: self.whole, :n]
 
+    @np.errstate(over="ignore", invalid="ignore")
     def _needs_dense(self, blocks: Floats, lengths: NDArray[np.int64]) -> list[bool]:
         """Return for each block whether rounding, which is as loud as the whole block, could be heard in a window."""
         window = self._policy.window

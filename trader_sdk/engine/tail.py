@@ -107,29 +107,6 @@ class BatchLayers:
         return values
 
 
-class BatchTail:
-    """Decides many windows at once from sums that were made for a whole history.
-
-    Args:
-        policy: Decides.
-        count: Most windows at once.
-    """
-
-    def __init__(self, policy: DensePolicy, count: int) -> None:
-        self._layers = BatchLayers(policy, count)
-        self._weight = np.concatenate([policy.packed.first[MARKET_FEATURES:], policy.packed.bias[None]])
-        self._account = np.ones((count, len(self._weight)), dtype=np.float32)
-
-    def logits(self, sums: Floats, account: Floats) -> Floats:
-        """Return :meth:`DensePolicy.logits_from_sums`; reused by the next call."""
-        count = len(sums)
-        self._account[:count, :-1] = account
-        first = self._layers.sums[:count]
-        np.matmul(self._account[:count], self._weight, out=first)
-        first += sums
-        return self._layers.run(count)
-
-
 class Tail:
     """Decides one window after the other from sums that were made for a whole history.
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trader_sdk.archive.walk import Prices, Track, walk_tracks
+from trader_sdk.archive.walk import Prices, Track, walk_policies
 from trader_sdk.checkpoint import read_checkpoint
 from trader_sdk.checkpoint.policy import policy_layers
 from trader_sdk.contract.bars import Bars
@@ -22,7 +26,14 @@ from trader_sdk.data import complete_windows
 from trader_sdk.engine.dense import DensePolicy
 from trader_sdk.features import Ohlcv53Provider, build_schema
 from training.zoo.leaderboard import costs_of
-from training.zoo.plays import Paired, Play, Series, series_of
+from training.zoo.plays import Paired, Series, SeriesSums, Times
+from training.zoo.series_notes import SeriesNotes
+
+THREAD_LIMITS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_UNITS_AT_ONCE: Final = 1_280
+"""Units of the first layers that are joined: their spectrum takes 140 MB."""
+_STAGES_AT_ONCE: Final = 24
+"""Symbols at once: with so many units their sums take 65 MB, and as much again to work in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +61,11 @@ class Stage:
     prices: Prices
     first: int
     costs: CostModel
+
+    @property
+    def start_at(self) -> Times:
+        """Return the starts of the bars that are scored, ns UTC."""
+        return self.prices.t[self.first :]
 
     def track(self) -> Track:
         """Return the symbol as a track; its features are mapped, not read."""
@@ -82,38 +98,92 @@ def stage_of(
     return Stage(bars.symbol, path, prices, first, costs or costs_of(bars.symbol))
 
 
-def score(variant: Variant, stages: Sequence[Stage]) -> list[Play]:
-    """Let one variant trade every stage; symbols of one length and one cost model go side by side."""
-    policy, spec = policy_of(variant.checkpoint)
-    plays: list[Play] = []
-    for group in _alike(stages):
-        tracks = [stage.track() for stage in group]
-        walks = walk_tracks(policy, spec, tracks, costs=group[0].costs)
-        plays += [Play.of(variant.name, stage.symbol, walk.ledger) for stage, walk in zip(group, walks, strict=True)]
-    return plays
-
-
 def score_all(variants: Sequence[Variant], stages: Sequence[Stage], *, at_once: int = 1) -> Paired:
     """Return every variant's series on the same bars.
 
-    One variant's plays are held at a time and process, its series afterwards: memory grows with the bars, not with
-    bars times symbols times variants.
+    Variants of one shape trade all symbols at once, some variants at a time. Memory: what they need for a few hundred
+    bars, and their series; it grows with bars times variants, not with symbols.
 
     Args:
-        variants: Who is scored.
+        variants: Who is scored, each by a name of its own.
         stages: On what.
         at_once: Processes; they share the pages of the features.
     """
+    groups = _groups(variants, at_once)
     if at_once == 1:
-        series = [_scored(variant, stages) for variant in variants]
+        found = [scored(group, stages) for group in groups]
     else:
-        with ProcessPoolExecutor(at_once, mp_context=get_context("spawn")) as pool:
-            series = list(pool.map(_scored, variants, [stages] * len(variants)))
-    return Paired({each.name: each for each in series}, (), tuple(stage.symbol for stage in stages))
+        with one_thread_each(), ProcessPoolExecutor(at_once, mp_context=get_context("spawn")) as pool:
+            found = list(pool.map(scored, groups, [stages] * len(groups)))
+    by_name = {series.name: series for some in found for series in some}
+    symbols = tuple(stage.symbol for stage in stages)
+    return Paired({each.name: by_name[each.name] for each in variants}, (), symbols)
 
 
-def _scored(variant: Variant, stages: Sequence[Stage]) -> Series:
-    return series_of(variant.name, score(variant, stages))
+def scored(variants: Sequence[Variant], stages: Sequence[Stage]) -> list[Series]:
+    """Let variants of one shape trade every stage, and return a series each."""
+    loaded = [policy_of(variant.checkpoint) for variant in variants]
+    policies, spec = [policy for policy, _ in loaded], loaded[0][1]
+    grid = reduce(np.union1d, (stage.start_at for stage in stages))
+    sums = SeriesSums(grid, len(variants))
+    for group in _side_by_side(stages):
+        tracks = [stage.track() for stage in group]
+        walk_policies(policies, spec, tracks, SeriesNotes(sums, tracks, len(policies)), costs=group[0].costs)
+    return sums.series([variant.name for variant in variants])
+
+
+def _side_by_side(stages: Sequence[Stage]) -> Iterator[Sequence[Stage]]:
+    """Yield stages of one cost model, the longest first, as many as are traded at once."""
+    by_costs: dict[CostModel, list[Stage]] = {}
+    for stage in sorted(stages, key=lambda stage: -len(stage.start_at)):
+        by_costs.setdefault(stage.costs, []).append(stage)
+    for group in by_costs.values():
+        for first in range(0, len(group), _STAGES_AT_ONCE):
+            yield group[first : first + _STAGES_AT_ONCE]
+
+
+def _groups(variants: Sequence[Variant], at_once: int) -> list[Sequence[Variant]]:
+    """Return variants of one shape together: few enough for the memory, and equally many for each process."""
+    by_shape: dict[Shape, list[Variant]] = {}
+    for variant in variants:
+        by_shape.setdefault(shape_of(variant.checkpoint), []).append(variant)
+    groups: list[Sequence[Variant]] = []
+    for shape, alike in by_shape.items():
+        rounds = -(-len(alike) * shape.first_units // (_UNITS_AT_ONCE * at_once))
+        size = -(-len(alike) // min(len(alike), rounds * at_once))
+        groups += [alike[first : first + size] for first in range(0, len(alike), size)]
+    return groups
+
+
+class Shape(NamedTuple):
+    """What policies must have in common to be walked at once."""
+
+    version: str
+    widths: tuple[int, ...]
+    activation: str
+
+    @property
+    def first_units(self) -> int:
+        """Return the width of the first layer."""
+        return self.widths[0]
+
+
+def shape_of(path: Path) -> Shape:
+    """Return the shape of a checkpoint's policy."""
+    policy, spec = policy_of(path)
+    return Shape(spec.version, tuple(len(bias) for _, bias in policy.layers), policy.activation)
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Let processes that are started here take one thread for their products: together they fill the machine."""
+    before = {name: os.environ.get(name) for name in THREAD_LIMITS}
+    os.environ.update({name: "1" for name, value in before.items() if value is None})
+    try:
+        yield
+    finally:
+        for name in (name for name, value in before.items() if value is None):
+            del os.environ[name]
 
 
 def policy_of(path: Path) -> tuple[DensePolicy, ModelSpec]:
@@ -122,10 +192,3 @@ def policy_of(path: Path) -> tuple[DensePolicy, ModelSpec]:
     detection = detect_version_from_checkpoint(raw.fields)
     layers = policy_layers(raw.tensors, detection.architecture)
     return DensePolicy(layers, detection.activation or "tanh", window=detection.spec.window), detection.spec
-
-
-def _alike(stages: Sequence[Stage]) -> list[list[Stage]]:
-    groups: dict[tuple[int, str], list[Stage]] = {}
-    for stage in stages:
-        groups.setdefault((len(stage.prices.t) - stage.first, stage.costs.id), []).append(stage)
-    return list(groups.values())

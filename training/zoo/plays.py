@@ -139,20 +139,55 @@ def series_of(name: str, plays: Sequence[Play]) -> Series:
 
 
 def _series(name: str, grid: Times, plays: Sequence[Play]) -> Series:
-    totals = np.zeros((5, len(grid)))
-    count = np.zeros(len(grid))
-    n_trades = 0
+    sums = SeriesSums(grid, 1)
     for play in plays:
-        rows = np.searchsorted(grid, play.start_at)
-        held = np.abs(play.weight) > FLAT
-        side = np.where(held, np.sign(play.weight), 0.0)
-        n_trades += int(np.count_nonzero((side != 0) & (np.diff(side, prepend=0.0) != 0)))
-        mean = float(play.market_return.mean())
-        gross = play.weight * play.market_return
-        turnover = np.abs(np.diff(play.weight, prepend=0.0))
-        columns = (gross, play.cost, gross - play.weight * mean, turnover, held)
-        for total, column in zip(totals, columns, strict=True):
-            total[rows] += column  # a symbol has a bar once
-        count[rows] += 1
-    gross, cost, excess, turnover, held = totals / count
-    return Series(name, grid, gross, cost, excess, turnover, held > 0, n_trades)
+        weight = np.concatenate([[0.0], play.weight])[:, None]
+        sums.add(play.start_at, weight, play.cost[:, None], play.market_return, float(play.market_return.mean()))
+    (series,) = sums.series([name])
+    return series
+
+
+class SeriesSums:
+    """What variants did on each bar, summed over symbols as these are added.
+
+    Args:
+        grid: int64 (T,) starts of all bars, increasing.
+        n_variants: How many are summed beside one another.
+    """
+
+    def __init__(self, grid: Times, n_variants: int) -> None:
+        self._grid, self._symbols = grid, np.zeros(len(grid))
+        self._totals = np.zeros((5, n_variants, len(grid)))
+        self._n_trades = np.zeros(n_variants, dtype=np.int64)
+
+    def add(self, times: Times, weight: Floats, cost: Floats, market_return: Floats, mean_return: float) -> None:
+        """Add some bars of one symbol, each at most once.
+
+        Args:
+            times: int64 (n,) bar starts, of the grid.
+            weight: (n + 1, variants) held over the bar before, and over each bar.
+            cost: (n, variants) of the fills.
+            market_return: (n,) of the symbol.
+            mean_return: Of the symbol, over all bars that will be added.
+        """
+        held = np.abs(weight) > FLAT
+        side = np.where(held, np.sign(weight), 0.0)
+        self._n_trades += np.count_nonzero((side[1:] != 0) & (np.diff(side, axis=0) != 0), axis=0)
+        gross = weight[1:] * market_return[:, None]
+        turnover = np.abs(np.diff(weight, axis=0))
+        rows = np.searchsorted(self._grid, times)
+        columns = (gross, cost, gross - weight[1:] * mean_return, turnover, held[1:])
+        for total, column in zip(self._totals, columns, strict=True):
+            total[:, rows] += column.T
+        self._symbols[rows] += 1
+
+    def series(self, names: Sequence[str]) -> list[Series]:
+        """Return the series of all variants, by their names in order; symbols share the capital equally."""
+        means = np.divide(self._totals, self._symbols, out=self._totals)
+        self._totals = np.zeros((5, 0, 0))
+        return [
+            Series(name, self._grid, gross, cost, excess, turnover, held > 0, int(trades))
+            for name, (gross, cost, excess, turnover, held), trades in zip(
+                names, means.transpose(1, 0, 2), self._n_trades, strict=True
+            )
+        ]
