@@ -7,7 +7,7 @@ whoever gave it, and everything before that date serves as history of the featur
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from trader_sdk.archive.action_mix import action_mix
 from trader_sdk.archive.blocks import MIN_WINDOWS, PURGE_BARS, equal_windows
 from trader_sdk.archive.metrics import HouseMetrics, gate_final, house_metrics
 from trader_sdk.archive.policy import HOUSE_METRIC_SET
@@ -135,6 +136,7 @@ class Evaluation:
         costs: What trading cost.
         trained_until: The assertion.
         columns: Whose features it was given.
+        action_mix: Share of each action among its decisions.
     """
 
     metrics: HouseMetrics
@@ -143,6 +145,7 @@ class Evaluation:
     costs: CostModel
     trained_until: TrainedUntil
     columns: Columns
+    action_mix: Mapping[str, float] = field(default_factory=dict)
 
     def summary_model(self, checkpoint: Path, *, label: str) -> dict[str, Any]:
         """Return the model of a summary that says this.
@@ -162,7 +165,7 @@ class Evaluation:
             "metric_set": HOUSE_METRIC_SET,
             "drawdown_kind": "equity",
             "metrics": {name: [getattr(self.metrics, name)] for name in _GATED},
-            "gate": {"final": gate_final(self.metrics), "best": None},
+            "gate": {"final": gate_final(self.metrics, self.action_mix), "best": None},
             "cost_model": self.costs.id,
             "n_trials": self.metrics.n_trials,
             "data": {
@@ -235,7 +238,7 @@ def evaluate(
         bars_per_year=bars_per_year(bars.timeframe, bars.calendar),
     )
     judged = bars.slice(windows[0].start + warm_up, windows[-1].stop + warm_up)
-    return Evaluation(metrics, judged, bars.digest, charged, trained_until, columns)
+    return Evaluation(metrics, judged, bars.digest, charged, trained_until, columns, action_mix(walks, spec))
 
 
 def _first_judged(bars: Bars, trained_until: TrainedUntil, first_bar: str | None) -> int:

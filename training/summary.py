@@ -187,7 +187,7 @@ def build_summary(
 
 def gate_block(validation: Validation) -> GateBlock:
     """Return the summary's record of one policy on the GATE block."""
-    return GateBlock.model_validate(gate_final(validation.metrics))
+    return GateBlock.model_validate(gate_final(validation.metrics, validation.action_mix))
 
 
 def close_of_last(bars: Bars) -> int:

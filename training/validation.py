@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from trader_sdk.archive.action_mix import action_mix
 from trader_sdk.archive.blocks import equal_windows
 from trader_sdk.archive.metrics import HouseMetrics, house_metrics
 from trader_sdk.archive.walk import Walk, walk_windows
@@ -20,10 +22,11 @@ from training.policy import ActorCritic
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """What the argmax policy did on one block, and what the metric set makes of it."""
+    """What the argmax policy did on one block, what the metric set makes of it, and the shares of its actions."""
 
     metrics: HouseMetrics
     walks: tuple[Walk, ...]
+    action_mix: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def action_counts(self) -> list[int]:
@@ -70,7 +73,7 @@ class Validator:
             n_trials=self.n_trials,
             bars_per_year=bars_per_year(bars.timeframe, bars.calendar),
         )
-        return Validation(metrics, tuple(walks))
+        return Validation(metrics, tuple(walks), action_mix(walks, self.spec))
 
 
 def dense_policy(network: ActorCritic) -> DensePolicy:

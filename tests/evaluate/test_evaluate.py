@@ -17,7 +17,7 @@ from trader_sdk.archive.metrics import gate_final, house_metrics
 from trader_sdk.archive.pointers import aliased, model_file
 from trader_sdk.archive.reader import ArchiveReader
 from trader_sdk.archive.verify import verify
-from trader_sdk.archive.walk import Prices, walk_windows
+from trader_sdk.archive.walk import NO_DECISION, Prices, walk_windows
 from trader_sdk.checkpoint import read_checkpoint
 from trader_sdk.checkpoint.safetensors_format import safetensors_bytes
 from trader_sdk.cli import build_app, run_app
@@ -114,6 +114,11 @@ def test_numbers_are_those_of_the_gate_itself(outside: Callable[..., Path], bars
         [walk.ledger for walk in walks], n_trials=1, bars_per_year=bars_per_year(bars.timeframe, bars.calendar)
     )
     assert gate_final(again) == gate_final(found.metrics)
+    chosen = np.concatenate([walk.actions for walk in walks])
+    chosen = chosen[chosen != NO_DECISION]
+    names = [action.name for action in model.model_spec.actions]
+    assert found.action_mix == {f"mix_{name}": float((chosen == i).mean()) for i, name in enumerate(names)}
+    assert found.summary_model(outside(), label="m")["gate"]["final"]["shown"].items() >= found.action_mix.items()
     assert again.tier is found.metrics.tier
 
 

@@ -9,9 +9,13 @@ from typing import Any
 
 import pytest
 
+from trader_sdk.archive.action_mix import MIX_PREFIX
+from trader_sdk.archive.manager import TrainingArchiveManager
 from trader_sdk.breakers import ModelTrack, Watermark
 from trader_sdk.contract.journal_events import JournalEvent
+from trader_sdk.contract.timeframe import Timeframe
 from trader_sdk.faults.campaign import Archives
+from trader_sdk.faults.model import summary_of, write_checkpoint
 from trader_sdk.faults.scenario import Scenario
 from trader_sdk.faults.session import play
 from trader_sdk.live.events import Draft, JournalEntry, sleeve_body
@@ -130,6 +134,39 @@ def test_drawdown_of_ten_percent_halves_what_opens(archives: Archives, tmp_path:
     )
     assert half[:2] == whole[:2]
     assert half[2] == pytest.approx(whole[2] / 2, rel=0.02)
+
+
+MIX = {"mix_decisions": 5, "mix_distance": 0.4}
+
+
+def archive_with(folder: Path, **mix: float) -> Path:
+    """Return an archive whose verdict shows these shares of actions."""
+    path = write_checkpoint(folder / "SIM.safetensors", "SIM", Timeframe.MIN_1)
+    model = summary_of(path, "SIM", Timeframe.MIN_1)
+    model["gate"]["final"]["shown"] |= {f"{MIX_PREFIX}{name}": share for name, share in mix.items()}
+    manager = TrainingArchiveManager(folder / "archive", who="test")
+    manager.archive_training_run({"schema": 1, "run": {"trainer": "test"}, "models": {"SIM": model}})
+    return folder / "archive"
+
+
+@pytest.mark.parametrize(
+    ("mix", "held"),
+    [
+        ({"HOLD": 0.6, "BUY_50%": 0.2, "SELL_50%": 0.2}, []),
+        ({"HOLD": 0.0, "BUY_50%": 0.9, "SELL_50%": 0.1}, [Cause.MODEL_MIX]),
+        ({}, []),
+    ],
+    ids=["as-archived", "another-mix", "not-archived"],
+)
+def test_model_that_acts_unlike_its_evaluation_only_reduces(
+    mix: dict[str, float], held: list[Cause], tmp_path: Path
+) -> None:
+    """The shares in the archived verdict are the measure; a verdict without them measures nothing."""
+    moves = {"SIM": "..D..U..D."}
+    scenario = Scenario(id="MIX", title="t", right="r", moves=moves, config={"breakers": MIX})
+    evidence = play(scenario, tmp_path / "session", archive_with(tmp_path, **mix))
+    assert (evidence.exit_code, [hold.cause for hold in evidence.ledger.holds]) == (0, held)
+    assert evidence.ledger.exits_only == ({"SIM"} if held else set())
 
 
 def test_day_s_loss_is_over_on_the_next_day() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from trader_sdk import NativeModelWrapper
+from trader_sdk.archive.action_mix import mix_of
 from trader_sdk.archive.blocks import equal_windows
 from trader_sdk.archive.gate import GateClass
 from trader_sdk.archive.metrics import HouseMetrics, house_metrics
@@ -111,6 +112,15 @@ def test_gate_of_a_run_equals_the_backtest_of_its_checkpoint(small_bars: Bars, s
         assert getattr(again, name) == pytest.approx(getattr(final, name), abs=1e-9, nan_ok=True)
     assert again.n_trades == final.n_trades
     assert again.equity == pytest.approx(final.equity, abs=1e-9)
+
+
+def test_summary_says_how_often_each_action_was_chosen(small_run: TrainResult) -> None:
+    """The trader's breaker on the mix of actions reads these shares: every action of the model, one together."""
+    (model,) = small_run.summary.models.values()
+    assert model.gate is not None
+    mix = mix_of(model.gate.final.shown)
+    assert set(mix) == {action.name for action in MODEL_SPECS["2.7.0"].actions}
+    assert sum(mix.values()) == pytest.approx(1.0)
 
 
 def test_gate_judges_the_best_checkpoint_itself_when_the_final_declined(

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from trader_sdk.archive.policy import load_gate_policy as load_gate_policy
 
 _HOMES = {
+    "action_mix": ("action_mix",),
     "blocks": ("equal_windows", "split_blocks"),
     "folds": ("tier_of",),
     "gate": ("Flag", "FlagName", "GateClass", "Tier", "assess_model_quality"),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import NormalDist
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -263,15 +264,21 @@ def min_active_windows(n_windows: int) -> int:
     return math.ceil(MIN_ACTIVE_SHARE * n_windows - 1e-9)
 
 
-def gate_final(metrics: HouseMetrics) -> dict[str, Any]:
-    """Return the metrics as plain data: one entry of ``gate`` in a summary."""
+def gate_final(metrics: HouseMetrics, mix: Mapping[str, float] = MappingProxyType({})) -> dict[str, Any]:
+    """Return the metrics as plain data: one entry of ``gate`` in a summary.
+
+    Args:
+        metrics: Of the GATE block.
+        mix: :func:`~trader_sdk.archive.action_mix.action_mix` of the same walks; a trader whose model decides very
+            differently lets it only reduce. Without it nobody can tell.
+    """
     gated = ("fitness_score", "profit_factor", "consistency", "max_drawdown", "t", "n_bars", "n_windows", "n_trades")
     return {
         **{name: getattr(metrics, name) for name in gated},
         "real_drawdown": metrics.real_drawdown,
         "folds": [_plain_fold(fold) for fold in metrics.folds],
         "equity": list(metrics.equity),
-        "shown": {name: float(getattr(metrics, name)) for name in _SHOWN},
+        "shown": {**{name: float(getattr(metrics, name)) for name in _SHOWN}, **mix},
     }
 
 

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from trader_sdk.approved import ApprovedModel
+from trader_sdk.archive.action_mix import mix_of
 from trader_sdk.breakers import AccountTrip, ModelTrip, account_trips, model_trips, moved
 from trader_sdk.contract.bars import Bar
 from trader_sdk.contract.costs import cost_model
@@ -41,7 +42,6 @@ _CAUSE_OF: Final[Mapping[ModelTrip, Cause]] = {
     ModelTrip.MIX: Cause.MODEL_MIX,
 }
 _ASKED: Final = frozenset({None, Reason.MODEL_FAILED, Reason.MODEL_QUARANTINED})
-_MIX_PREFIX: Final = "mix_"
 
 
 class Beside:
@@ -147,7 +147,7 @@ def archived_mix(model: ApprovedModel) -> Mapping[str, float]:
     """Return the share of each action in a model's evaluation; empty where the archive does not say."""
     evidence = model.approval.verdict.evidence
     shown = evidence.shown if evidence is not None else {}
-    return {name.removeprefix(_MIX_PREFIX): share for name, share in shown.items() if name.startswith(_MIX_PREFIX)}
+    return mix_of(shown)
 
 
 class _Theatre:
