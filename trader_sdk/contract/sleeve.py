@@ -62,15 +62,20 @@ def account_columns(
         [[0.0, 0.5, 0.0, 0.0, 0.699999988079071, 0.0]]
     """
     floored = np.maximum(equity, _EQUITY_FLOOR * initial)
-    columns = (
-        np.tanh(10.0 * (equity - initial) / initial),
-        np.where(closed > 0, wins / np.maximum(closed, 1), 0.5),
-        np.clip((peak - equity) / peak, 0.0, 1.0),
-        np.clip(position_value / floored / _CAP, -1.0, 1.0),
-        np.clip(cash / floored - _BUFFER, 0.0, 1.0 - _BUFFER),
-        np.log10(floored / initial),
-    )
-    return np.stack(columns, axis=1).astype(np.float32)
+    columns = np.empty((len(equity), len(ACCOUNT_COLUMNS)), dtype=np.float32)
+    columns[:, 0] = np.tanh(10.0 * (equity - initial) / initial)
+    columns[:, 1] = np.where(closed > 0, wins / np.maximum(closed, 1), 0.5)
+    columns[:, 2] = _within((peak - equity) / peak, 0.0, 1.0)
+    columns[:, 3] = _within(position_value / floored / _CAP, -1.0, 1.0)
+    columns[:, 4] = _within(cash / floored - _BUFFER, 0.0, 1.0 - _BUFFER)
+    columns[:, 5] = np.log10(floored / initial)
+    return columns
+
+
+def _within(values: Floats, low: float, high: float) -> Floats:
+    # numpy's clip, in two thirds of its time for a few hundred numbers.
+    clipped: Floats = np.minimum(np.maximum(values, low), high)
+    return clipped
 
 
 class Fills(NamedTuple):

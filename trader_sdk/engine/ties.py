@@ -44,8 +44,9 @@ def near_ties(logits: Floats, tie: Any = NEAR_TIE) -> NDArray[np.bool_]:
         logits: float32 (n, n_actions).
         tie: Distance relative to max(1, max|logit|), a number or (n,).
     """
-    best = np.sort(logits, axis=1)[:, -2:]
-    apart: NDArray[np.bool_] = best[:, 1] - best[:, 0] >= tie * np.maximum(1.0, np.abs(logits).max(axis=1))
+    ordered = np.sort(logits, axis=1).T
+    largest = np.maximum(np.maximum(ordered[-1], -ordered[0]), np.float32(1.0))
+    apart: NDArray[np.bool_] = ordered[-1] - ordered[-2] >= tie * largest
     return ~apart
 
 
