@@ -1,90 +1,122 @@
-"""How long a zoo takes to be scored over history, and in how much memory.
+"""A zoo scored over history: variants on many symbols, each pair with a sleeve of its own. One thread.
 
-    python scripts/bench/zoo.py                                        # 4 variants x 4 symbols x 5,000 bars
-    python scripts/bench/zoo.py --variants 50 --symbols 20 --bars 100000 --jobs 2 --hidden 128,64
-
-Untrained policies trade simulated minutes with account columns, fills and costs, bar after bar as a backtest does.
+Values are microseconds a decision, fills, costs, sleeves and the series of the leaderboard included. The peers walk the
+same policies on the same bars, one lane at a time as a backtest of one symbol does, or only decide, on whole
+observations. `scripts/zoo_scale.py` scores a zoo of any size on any number of processes.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import resource
+import sys
 import tempfile
-import time
+import tracemalloc
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
-from trader_sdk.data import load_bars
-from training.sample import write_sample
-from training.zoo.history import Stage, Variant, score_all, stage_of
-from training.zoo.leaderboard import ranked
+from rows import OURS, Row, compare, growth, interleaved, limit, main, now, seconds, wanted
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from zoo_scale import stages_in, variants_in
+
+from trader_sdk.archive.walk import walk_tracks
+from trader_sdk.engine.ties import dense_logits
+from training.zoo.history import Stage, Variant, policy_of, scored
+
+ZOO = "a zoo scored over history, a decision"
+WIDE = "a zoo of nets 512-256 scored over history, a decision"
+BARS, VARIANTS, SYMBOLS = "a zoo scored, bars", "a zoo scored, variants", "a zoo scored, symbols"
+MEMORY = "memory of scoring a zoo beside its series"
+MEMORY_LIMIT_MB = 400
+LANE, DENSE = "one lane at a time", "whole observations one by one"
+LAPTOP, REFERENCE = (128, 64), (512, 256)
+SAMPLE = 40
 
 
-def main() -> int:
-    """Score, rank, print a line and a JSON file where asked."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--variants", type=int, default=4)
-    parser.add_argument("--symbols", type=int, default=4)
-    parser.add_argument("--bars", type=int, default=5_000, help="bars that are traded, of each symbol")
-    parser.add_argument("--jobs", type=int, default=1, help="processes")
-    parser.add_argument("--hidden", default="128,64", help="widths of the policies' trunk")
-    parser.add_argument("--json-file", type=Path)
-    arguments = parser.parse_args()
-    hidden = tuple(int(width) for width in arguments.hidden.split(","))
-    with tempfile.TemporaryDirectory(prefix="zoo-bench-") as folder:
-        facts = measure(arguments.variants, arguments.symbols, arguments.bars, arguments.jobs, hidden, Path(folder))
-    print(
-        f"{facts['variants']} variants x {facts['symbols']} symbols x {facts['bars']:,} bars, net {arguments.hidden}, "
-        f"{facts['jobs']} at once: features {facts['feature_seconds']:.1f} s, scored {facts['score_seconds']:.1f} s, "
-        f"ranked in {facts['rank_seconds']:.1f} s; {facts['decisions_per_second']:,.0f} decisions/s; "
-        f"most memory of a process {facts['peak_mb']:.0f} MB"
-    )
-    if arguments.json_file is not None:
-        arguments.json_file.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
-    return 0
+def measure(quick: bool) -> Iterator[Row]:
+    """Yield the rows of the zoo."""
+    rounds, variants, symbols, bars = (3, 2, 4, 600) if quick else (5, 10, 20, 2_000)
+    with tempfile.TemporaryDirectory() as folder:
+        stages = stages_in(Path(folder), symbols, 5 * bars)
+        some = [_of(stage, bars) for stage in stages]
+        for row, hidden, amount in ((ZOO, LAPTOP, variants), (WIDE, REFERENCE, max(1, variants // 4))):
+            if wanted(row):
+                zoo = variants_in(Path(folder), amount, hidden)
+                peers = {LANE: _alone(zoo, some), DENSE: _densely(zoo, some)}
+                taken = interleaved({OURS: _together(zoo, some), **peers}, rounds)
+                note = f"{amount} variants x {symbols} symbols x {bars} bars"
+                yield from compare(row, taken, dict.fromkeys(peers), unit="us", note=note)
+        zoo = variants_in(Path(folder), variants, LAPTOP)
+        yield from _growths(zoo, stages, bars)
 
 
-def measure(variants: int, symbols: int, bars: int, jobs: int, hidden: tuple[int, ...], folder: Path) -> dict:
-    """Return the figures of one size."""
-    began = time.perf_counter()
-    stages = _stages(symbols, bars, folder)
-    zoo = []
-    for seed in range(variants):
-        path = folder / f"v{seed:02d}.pt"
-        write_sample(path, hidden_dims=hidden, seed=seed)
-        zoo.append(Variant(path.stem, path))
-    prepared = time.perf_counter()
-    pairs = score_all(zoo, stages, at_once=jobs)
-    scored = time.perf_counter()
-    ranked(pairs, baseline="v00", n_trials=variants, bars_per_year=98_280)
-    done = time.perf_counter()
-    own, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return {
-        "variants": variants,
-        "symbols": symbols,
-        "bars": bars,
-        "jobs": jobs,
-        "feature_seconds": prepared - began,
-        "score_seconds": scored - prepared,
-        "rank_seconds": done - scored,
-        "decisions_per_second": variants * symbols * bars / (scored - prepared),
-        "peak_mb": max(own, children) / 1024,
+def _growths(zoo: Sequence[Variant], stages: Sequence[Stage], bars: int) -> Iterator[Row]:
+    some = [_of(stage, bars) for stage in stages]
+    grown = {
+        BARS: {n: (zoo, [_of(stage, n) for stage in stages]) for n in (bars, 5 * bars)},
+        VARIANTS: {n: (zoo[:n], some) for n in (max(1, len(zoo) // 5), len(zoo))},
+        SYMBOLS: {n: (zoo, some[:n]) for n in (max(1, len(some) // 5), len(some))},
     }
+    for row, sizes in grown.items():
+        if wanted(row):
+            yield from growth(row, interleaved({n: _whole(*size) for n, size in sizes.items()}, 3), unit="ms")
+    if wanted(MEMORY):
+        for n, (variants, longer) in grown[BARS].items():
+            used = _peak(variants, longer)
+            yield limit(f"{MEMORY}: {n} bars", f"limit of {MEMORY_LIMIT_MB} MB", MEMORY_LIMIT_MB, used, "MB")
 
 
-def _stages(symbols: int, bars: int, folder: Path) -> list[Stage]:
-    # Four markets are simulated and each stands for several symbols: features cost what they cost, trading is not less.
-    made = [
-        stage_of(load_bars(f"planted:seed={seed},bars={bars + 600}", "SIM", "1Min"), folder, model_version="2.7.0")
-        for seed in range(min(symbols, 4))
-    ]
-    return [
-        replace(stage, symbol=f"SIM{place:02d}", first=len(stage.prices.t) - bars)
-        for place, stage in ((place, made[place % len(made)]) for place in range(symbols))
-    ]
+def _of(stage: Stage, bars: int) -> Stage:
+    return replace(stage, first=len(stage.prices.t) - bars)
+
+
+def _whole(zoo: Sequence[Variant], stages: Sequence[Stage]) -> Callable[[], float]:
+    return lambda: seconds(lambda: scored(zoo, stages))
+
+
+def _together(zoo: Sequence[Variant], stages: Sequence[Stage]) -> Callable[[], float]:
+    decisions = len(zoo) * sum(len(stage.start_at) for stage in stages)
+    return lambda: seconds(lambda: scored(zoo, stages)) / decisions
+
+
+def _alone(zoo: Sequence[Variant], stages: Sequence[Stage]) -> Callable[[], float]:
+    loaded, places = [policy_of(variant.checkpoint) for variant in zoo], count()
+
+    def measured() -> float:
+        place = next(places)
+        (policy, spec), stage = loaded[place % len(loaded)], stages[place % len(stages)]
+        track = stage.track()
+        return seconds(lambda: walk_tracks(policy, spec, [track], costs=stage.costs)) / len(track.window)
+
+    return measured
+
+
+def _densely(zoo: Sequence[Variant], stages: Sequence[Stage]) -> Callable[[], float]:
+    import numpy as np
+
+    (policy, spec), market, places = policy_of(zoo[0].checkpoint), stages[0].track().market, count()
+    account = np.zeros((1, spec.n_account), dtype=np.float32)
+
+    def measured() -> float:
+        started = now()
+        for _ in range(SAMPLE):
+            first = next(places) % (len(market) - spec.window)
+            dense_logits(policy, market[first : first + spec.window][None], account).argmax()
+        return (now() - started) / SAMPLE
+
+    return measured
+
+
+def _peak(zoo: Sequence[Variant], stages: Sequence[Stage]) -> float:
+    tracemalloc.start()
+    series = scored(zoo, stages)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    arrays = ("gross", "cost", "excess", "turnover", "exposed")
+    return (peak - sum(getattr(each, name).nbytes for each in series for name in arrays)) / 1e6
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(measure))
