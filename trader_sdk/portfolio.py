@@ -117,20 +117,48 @@ class Sleeve:
 
 def columns_of(sleeves: Sequence[Sleeve], prices: Sequence[Decimal]) -> NDArray[np.float32]:
     """Return the account columns of many sleeves, each at its price, float32 (n, 6)."""
-    values = [sleeve.position_value(price) for sleeve, price in zip(sleeves, prices, strict=True)]
-    return account_columns(
-        initial=_floats(sleeve.initial for sleeve in sleeves),
-        equity=_floats(sleeve.cash + value for sleeve, value in zip(sleeves, values, strict=True)),
-        peak=_floats(sleeve.peak for sleeve in sleeves),
-        wins=np.array([sleeve.wins for sleeve in sleeves], dtype=np.int64),
-        closed=np.array([sleeve.closed for sleeve in sleeves], dtype=np.int64),
-        position_value=_floats(values),
-        cash=_floats(sleeve.cash for sleeve in sleeves),
+    pairs = zip(sleeves, prices, strict=True)
+    return columns_from(np.array([money_of(sleeve, price) for sleeve, price in pairs]).reshape(-1, len(Money._fields)))
+
+
+class Money(NamedTuple):
+    """What account columns are made of, as float64."""
+
+    initial: float
+    equity: float
+    peak: float
+    wins: float
+    closed: float
+    position_value: float
+    cash: float
+
+
+def money_of(sleeve: Sleeve, price: Decimal) -> Money:
+    """Return a sleeve at a price, rounded once each from Decimal; of one that holds nothing, whatever the price."""
+    value = sleeve.position_value(price)
+    return Money(
+        float(sleeve.initial),
+        float(sleeve.cash + value),
+        float(sleeve.peak),
+        sleeve.wins,
+        sleeve.closed,
+        float(value),
+        float(sleeve.cash),
     )
 
 
-def _floats(amounts: Iterable[Decimal]) -> NDArray[np.float64]:
-    return np.array([float(amount) for amount in amounts])
+def columns_from(money: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return the account columns, float32 (n, 6), of rows of :class:`Money`, float64 (n, 7)."""
+    initial, equity, peak, wins, closed, position_value, cash = np.ascontiguousarray(money.T)
+    return account_columns(
+        initial=initial,
+        equity=equity,
+        peak=peak,
+        wins=wins.astype(np.int64),
+        closed=closed.astype(np.int64),
+        position_value=position_value,
+        cash=cash,
+    )
 
 
 def fold_fills(sleeve: Sleeve, fills: Iterable[SleeveFill]) -> Sleeve:

@@ -334,6 +334,14 @@ class BrokerConformance:
         assert (bars.kind, bars.feed, bars.adjustment) == (DataKind.SIMULATED, "simulated", "split")
         assert venue.broker.latest_bars(["AAPL"])["AAPL"] == bars.at(len(bars) - 1)
 
+    def test_histories_are_each_symbols_own_when_many_are_asked_for_at_once(self, venue):
+        """Shares and coins in one question: what each alone would be, wherever a page ends, and empty where unknown."""
+        symbols = ["THIN", "BTC/USD", "AAPL", "NOPE", "PNNY"]
+        together = venue.broker.histories(symbols, Timeframe.MIN_1, LONG_AGO, FAR_AHEAD)
+        alone = {s: venue.broker.bars(s, Timeframe.MIN_1, LONG_AGO, FAR_AHEAD) for s in symbols if s != "NOPE"}
+        assert {s: bars.digest for s, bars in together.items() if len(bars)} == {s: b.digest for s, b in alone.items()}
+        assert list(together) == symbols
+
     def test_bars_keep_to_their_bounds_when_asked_for_part(self, venue):
         """Start and end are both inclusive, and an empty span is an empty answer."""
         start = dt.datetime(2024, 3, 7, 14, 30, tzinfo=dt.UTC)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -34,11 +34,18 @@ class Shelf:
 
     def __init__(self, *bars: Bar) -> None:
         self.stored, self.calls = list(bars), 0
+        self.asked: list[tuple[str, ...]] = []
 
-    def bars(self, symbol: str, timeframe: Timeframe, start: datetime, end: datetime, *, adjustment: str) -> Bars:
-        """Return the stored minutes that start within ``start`` to ``end``."""
+    def histories(
+        self, symbols: Sequence[str], timeframe: Timeframe, start: datetime, end: datetime, *, adjustment: str
+    ) -> dict[str, Bars]:
+        """Return the stored minutes of each symbol that start within ``start`` to ``end``."""
         self.calls += 1
-        rows = [bar for bar in self.stored if start <= bar_time(bar.t) <= end]
+        self.asked.append(tuple(symbols))
+        return {symbol: self._bars(symbol, timeframe, start, end, adjustment) for symbol in symbols}
+
+    def _bars(self, symbol: str, timeframe: Timeframe, start: datetime, end: datetime, adjustment: str) -> Bars:
+        rows = [bar for bar in self.stored if bar.symbol == symbol and start <= bar_time(bar.t) <= end]
         columns = {
             name: np.array([getattr(bar, name) for bar in rows], np.float64)
             for name in ("open", "high", "low", "close", "volume")
@@ -120,4 +127,51 @@ def test_feed_asks_rest_for_a_streamed_bar_that_is_doubted() -> None:
     shelf = Shelf(minute(3))
     assert closed(shelf, [minute(3, 99.0)], 4, after=2, doubts=lambda bar: bar.close > 50) == [minute(3)]
     assert closed(shelf, [minute(3, 11.0)], 4, after=2, doubts=lambda bar: bar.close > 50) == [minute(3, 11.0)]
+    assert shelf.calls == 1
+
+
+def test_feed_reads_many_histories_together_and_those_that_lack_bars_again() -> None:
+    """One request for all; a symbol that nobody traded in some minutes is asked for once more, alone, further back."""
+    whole = [minute(n)._replace(symbol=symbol) for symbol in ("A", "B") for n in range(20)]
+    thin = [minute(n)._replace(symbol="C") for n in (3, 7, 19)]
+    shelf = Shelf(*whole, *thin)
+
+    async def ask() -> dict[str, Bars]:
+        worker = BrokerWorker()
+        broker: Any = shelf
+        try:
+            feed = Feed(broker, worker, SCHEDULE, ["A", "B", "C"])
+            return await feed.histories(["A", "B", "C"], 3, OPEN + timedelta(minutes=20))
+        finally:
+            worker.close()
+
+    found = asyncio.run(ask())
+    assert {symbol: [bar_ns(OPEN + timedelta(minutes=n)) for n in (17, 18, 19)] for symbol in "AB"} == {
+        symbol: found[symbol].t.tolist() for symbol in "AB"
+    }
+    assert len(found["C"]) == 3
+    assert shelf.asked[0] == ("A", "B", "C")
+    assert set(shelf.asked[1:]) == {("C",)}
+
+
+def test_feed_asks_once_for_all_that_the_stream_left_out() -> None:
+    """A mute stream of many symbols costs one request, and each gets its own bars."""
+    shelf = Shelf(*(minute(n)._replace(symbol=symbol) for symbol in ("A", "B") for n in range(5)))
+
+    async def ask() -> dict[str, list[Bar]]:
+        worker = BrokerWorker()
+        broker: Any = shelf
+        try:
+            feed = Feed(broker, worker, SCHEDULE, ["A", "B", "C"])
+            for symbol, seen in (("A", 1), ("B", 3), ("C", 3)):
+                feed.start_after(symbol, minute(seen).t)
+            return dict(await feed.closed(OPEN + timedelta(minutes=5)))
+        finally:
+            worker.close()
+
+    found = asyncio.run(ask())
+    assert {symbol: [bar.t for bar in bars] for symbol, bars in found.items()} == {
+        "A": [minute(n).t for n in (2, 3, 4)],
+        "B": [minute(4).t],
+    }
     assert shelf.calls == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sqlite3
 import subprocess
@@ -11,11 +12,24 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
+from trader_sdk.contract.canonical import sha256_of
 from trader_sdk.contract.errors import StorageError
 from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.faults.strikes import fill_up
-from trader_sdk.live.events import Draft, fill_body, intent_body, intent_of, report_body, sleeve_body, sleeve_of
+from trader_sdk.live.events import (
+    Draft,
+    JournalEntry,
+    fill_body,
+    intent_body,
+    intent_of,
+    report_body,
+    rfc3339,
+    sleeve_body,
+    sleeve_of,
+)
 from trader_sdk.live.journal import JOURNAL_FILE, RESERVE_FILE, Journal, Stamp, last_event, read_events
 from trader_sdk.live.ledger import fold
 from trader_sdk.live.recovery import backup, examine
@@ -61,6 +75,16 @@ def ordered(number: int) -> list[Draft]:
         Draft(JournalEvent.ORDER_UPDATED, AT, report_body(order.client_order_id, "AAPL", filled)),
         Draft(JournalEvent.FILL_RECORDED, AT, fill_body(order, delta, fee=Decimal(0), execution_id=f"x-{number}")),
     ]
+
+
+@given(body=st.dictionaries(st.text(), st.text() | st.integers() | st.floats(allow_nan=False) | st.none()))
+def test_entry_is_the_digest_of_its_whole_content_whatever_its_body_holds(body: dict[str, object]) -> None:
+    """Putting the text together around the body gives the canonical JSON of everything, so old journals stay whole."""
+    assume(math.inf not in body.values() and -math.inf not in body.values())
+    entry = JournalEntry.link(Draft(JournalEvent.NOTIFIED, AT, body), seq=7, prev="sha256:0", run_id='ä "run"')
+    content = {"seq": 7, "prev": "sha256:0", "at": rfc3339(AT), "event": "notified", "run_id": 'ä "run"', "body": body}
+    assert entry.sha256 == sha256_of(content)
+    assert entry.is_intact
 
 
 def test_journal_rebuilds_its_books_when_it_is_opened_again(tmp_path: Path) -> None:

@@ -142,7 +142,10 @@ def test_lineup_decides_as_each_line_alone_whatever_happens_to_bars(story: list[
         bars = next_bars(what, whom, at)
         sleeves = {symbol: sleeve_at(step, symbol) for symbol in MODELS}
         now = moment(bars) + (timedelta(hours=2) if what == "stale" else timedelta())
-        one, other = together.take(bars, sleeves, now), alone.take(bars, sleeves, now)
+        taken, other = together.take(bars, sleeves, now), alone.take(bars, sleeves, now)
+        one = taken.decided
+        assert list(one) == list(bars)
+        assert {s for s, d in other.items() if d.fault or (d.decision and d.decision.direction)} == set(taken.acting)
         assert {s: facts(d) for s, d in one.items()} == {s: facts(d) for s, d in other.items()}
         if what in ("revise", "old"):
             seen = MARKETS[whom].at(at if what == "revise" else at - 40)
@@ -167,7 +170,7 @@ def test_lineup_decides_equally_after_a_symbol_came_in_mid_session() -> None:
     for step in range(3):
         bars = {symbol: [MARKETS[symbol].at(WARM + step)] for symbol in ("A", "C", "F")}
         sleeves = {symbol: sleeve_at(step, symbol) for symbol in bars}
-        one, other = (lines.take(bars, sleeves, moment(bars)) for lines in (together, alone))
+        one, other = together.take(bars, sleeves, moment(bars)).decided, alone.take(bars, sleeves, moment(bars))
         assert {s: facts(d) for s, d in one.items()} == {s: facts(d) for s, d in other.items()}
         assert all(decided.decision is not None for decided in one.values())
 
@@ -185,7 +188,7 @@ def test_lineup_decides_at_once_after_another_model_took_a_place(before: Any, af
     reference = line("A", after)
     reference.warm(MARKETS["A"].slice(0, WARM + 1))
     bars = {symbol: [MARKETS[symbol].at(WARM + 1)] for symbol in "AB"}
-    decided = together.take(bars, sleeves, moment(bars))
+    decided = together.take(bars, sleeves, moment(bars)).decided
     assert facts(decided["A"]) == facts(reference.take(bars["A"], sleeves["A"], moment(bars)))
     assert decided["A"].decision is not None
     assert decided["B"].decision is not None
@@ -197,7 +200,7 @@ def test_foreign_features_are_decided_on_by_themselves() -> None:
     for symbol in together:
         together.warm(symbol, MARKETS[symbol].slice(0, WARM))
     bars = {symbol: [MARKETS[symbol].at(WARM)] for symbol in "AB"}
-    decided = together.take(bars, {symbol: sleeve_at(0, symbol) for symbol in "AB"}, moment(bars))
+    decided = together.take(bars, {symbol: sleeve_at(0, symbol) for symbol in "AB"}, moment(bars)).decided
     assert together.together == {"A"}
     assert [decided[symbol].decision is not None for symbol in "AB"] == [True, True]
 
@@ -210,7 +213,7 @@ def test_model_without_a_usable_answer_is_quarantined_and_stops_no_other() -> No
     reasons = []
     for step in range(QUARANTINE_AFTER + 1):
         bars = {symbol: [MARKETS[symbol].at(WARM + step)] for symbol in "AB"}
-        decided = together.take(bars, {symbol: sleeve_at(step, symbol) for symbol in "AB"}, moment(bars))
+        decided = together.take(bars, {symbol: sleeve_at(step, symbol) for symbol in "AB"}, moment(bars)).decided
         assert decided["A"].decision is not None
         reasons.append(decided["B"].reason)
     assert reasons == [Reason.MODEL_FAILED] * QUARANTINE_AFTER + [Reason.MODEL_QUARANTINED]
@@ -225,7 +228,7 @@ def test_decision_that_takes_too_long_is_none() -> None:
     for symbol in together:
         together.warm(symbol, MARKETS[symbol].slice(0, WARM))
     bars = {symbol: [MARKETS[symbol].at(WARM)] for symbol in "AB"}
-    decided = together.take(bars, {symbol: sleeve_at(0, symbol) for symbol in "AB"}, moment(bars))
+    decided = together.take(bars, {symbol: sleeve_at(0, symbol) for symbol in "AB"}, moment(bars)).decided
     assert (decided["A"].decision, decided["A"].reason) == (None, Reason.MODEL_FAILED)
     assert "of 0 s" in decided["A"].fault
     assert decided["B"].decision is not None

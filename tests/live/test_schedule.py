@@ -101,6 +101,25 @@ def test_missing_bars_are_those_the_calendar_has(schedule: Schedule, last: int, 
     assert schedule.missing_between(last, newest) == missing
 
 
+@given(naive=st.datetimes(datetime(2021, 11, 12), datetime(2021, 12, 10)), count=st.integers(1, 700))
+@pytest.mark.parametrize("timeframe", [Timeframe.MIN_1, Timeframe.HOUR_4])
+def test_bars_back_leaves_room_for_that_many_bars_and_no_more(
+    timeframe: Timeframe, naive: datetime, count: int
+) -> None:
+    """Counting bars by hand from there to now, over nights, weekends and half days, gives what was asked for."""
+    schedule, now = Schedule.of(timeframe, SESSIONS), naive.replace(tzinfo=UTC)
+    step = timedelta(seconds=timeframe.seconds)
+    starts = [
+        one.open_at + step * number
+        for one in SESSIONS
+        for number in range(-((one.open_at - one.close_at) // step))
+        if one.open_at + step * number < one.close_at
+    ]
+    over = [at for at in starts if schedule.closes_at(bar_ns(at)) <= now]
+    since = schedule.bars_back(count, now)
+    assert since == (over[-count] if count <= len(over) else SESSIONS[0].open_at)
+
+
 @given(st.datetimes(datetime(2021, 11, 22, 15), datetime(2021, 11, 29, 20)))
 def test_schedule_agrees_with_itself_at_any_moment(naive: datetime) -> None:
     """The next bar to become final is not final yet, and once it is it is the newest."""

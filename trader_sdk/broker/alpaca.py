@@ -215,6 +215,18 @@ class AlpacaBroker:
         """Return bars that start within ``start`` to ``end``, both inclusive; may be empty."""
         return self._bars.history(symbol, timeframe, start, end, adjustment=adjustment)
 
+    def histories(
+        self,
+        symbols: Sequence[str],
+        timeframe: Timeframe,
+        start: dt.datetime,
+        end: dt.datetime,
+        *,
+        adjustment: str = "split",
+    ) -> Mapping[str, Bars]:
+        """Return :meth:`bars` of each of ``symbols``, with as few requests as the venue's pages allow."""
+        return self._bars.histories(symbols, timeframe, start, end, adjustment=adjustment)
+
     def latest_bars(self, symbols: Sequence[str]) -> Mapping[str, Bar]:
         """Return the last minute bar of each symbol that has one."""
         return self._bars.latest(symbols)

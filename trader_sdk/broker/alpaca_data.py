@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from trader_sdk.broker.alpaca_http import AlpacaHttp, ReadRetry
@@ -43,27 +43,43 @@ class AlpacaBars:
             BrokerError: The service refused or did not answer.
             DataError: Its bars are not valid.
         """
+        return self.histories([symbol], timeframe, start, end, adjustment=adjustment)[symbol]
+
+    def histories(
+        self,
+        symbols: Sequence[str],
+        timeframe: Timeframe,
+        start: dt.datetime,
+        end: dt.datetime,
+        *,
+        adjustment: str = "split",
+    ) -> dict[str, Bars]:
+        """Return :meth:`history` of each of some symbols, in one request a page of 10,000 bars.
+
+        Raises:
+            BrokerError: The service refused or did not answer.
+            DataError: Its bars are not valid.
+        """
         if adjustment not in ADJUSTMENTS:
             raise DataError("BARS", "unknown adjustment", expected=" ".join(ADJUSTMENTS), found=adjustment)
         asked: dict[str, Any] = {
-            "symbols": symbol,
             "timeframe": timeframe.value,
             "start": _rfc3339(start),
             "end": _rfc3339(end),
             "limit": BARS_PER_PAGE,
             "sort": "asc",
         }
-        if not _is_crypto(symbol):
-            asked |= {"feed": self._endpoint.feed, "adjustment": adjustment}
-        return self._columns(symbol, timeframe, self._all_pages(symbol, asked), adjustment)
+        rows: dict[str, list[Mapping[str, Any]]] = {}
+        for crypto, names in _by_service(symbols):
+            more = {} if crypto else {"feed": self._endpoint.feed, "adjustment": adjustment}
+            rows |= self._all_pages(names, asked | more, crypto=crypto)
+        return {symbol: self._columns(symbol, timeframe, rows[symbol], adjustment) for symbol in symbols}
 
     def latest(self, symbols: Sequence[str]) -> Mapping[str, Bar]:
         """Return the last minute bar of each symbol that has one."""
         found: dict[str, Bar] = {}
-        for crypto in (False, True):
-            names = [symbol for symbol in symbols if _is_crypto(symbol) is crypto]
-            if names:
-                found |= self._latest(names, crypto=crypto)
+        for crypto, names in _by_service(symbols):
+            found |= self._latest(names, crypto=crypto)
         return found
 
     def _latest(self, symbols: Sequence[str], *, crypto: bool) -> dict[str, Bar]:
@@ -72,18 +88,23 @@ class AlpacaBars:
         rows = _bars_of(self._get(path, asked, crypto=crypto))
         return {symbol: bar_from_wire(symbol, row) for symbol, row in rows.items() if symbol in symbols}
 
-    def _all_pages(self, symbol: str, asked: dict[str, Any]) -> list[Mapping[str, Any]]:
-        crypto = _is_crypto(symbol)
-        rows: list[Mapping[str, Any]] = []
+    def _all_pages(
+        self, symbols: Sequence[str], asked: dict[str, Any], *, crypto: bool
+    ) -> dict[str, list[Mapping[str, Any]]]:
+        """Return the rows of every symbol; a page holds several, and may end in the middle of one."""
+        asked = {"symbols": ",".join(symbols), **asked}
+        rows: dict[str, list[Mapping[str, Any]]] = {symbol: [] for symbol in symbols}
         seen: set[str] = set()
         while True:
             page = self._get(_CRYPTO if crypto else _STOCKS, asked, crypto=crypto)
-            rows.extend(_bars_of(page).get(symbol) or ())
+            for symbol, some in _bars_of(page).items():
+                if symbol in rows:
+                    rows[symbol].extend(some or ())
             token = page.get("next_page_token")
             if not token:
                 return rows
             if token in seen:
-                raise BrokerError("E803", "the pages of bars repeat", where=symbol, found=token)
+                raise BrokerError("E803", "the pages of bars repeat", where=asked["symbols"][:80], found=token)
             seen.add(token)
             asked = {**asked, "page_token": token}
 
@@ -163,6 +184,14 @@ def _bars_of(page: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _rfc3339(at: dt.datetime) -> str:
     return at.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
+
+
+def _by_service(symbols: Sequence[str]) -> Iterator[tuple[bool, list[str]]]:
+    """Yield the symbols of stocks, then those of crypto, as (whether crypto, symbols), where there are any."""
+    for crypto in (False, True):
+        names = [symbol for symbol in symbols if _is_crypto(symbol) is crypto]
+        if names:
+            yield crypto, names
 
 
 def _is_crypto(symbol: str) -> bool:

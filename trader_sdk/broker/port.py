@@ -328,10 +328,16 @@ class BrokerPort(Protocol):
     def fills_since(self, after: dt.datetime) -> tuple[FillView, ...]:
         """Return every execution after ``after``, oldest first: the authoritative ledger."""
 
-    def bars(
-        self, symbol: str, timeframe: Timeframe, start: dt.datetime, end: dt.datetime, *, adjustment: str = "split"
-    ) -> Bars:
-        """Return closed bars that start within ``start`` (inclusive) to ``end`` (inclusive); may be empty."""
+    def histories(
+        self,
+        symbols: Sequence[str],
+        timeframe: Timeframe,
+        start: dt.datetime,
+        end: dt.datetime,
+        *,
+        adjustment: str = "split",
+    ) -> Mapping[str, Bars]:
+        """Return the closed bars of each symbol, maybe none, that start within ``start`` to ``end``, both inclusive."""
 
     def latest_bars(self, symbols: Sequence[str]) -> Mapping[str, Bar]:
         """Return the last closed minute bar of each symbol that has one."""

@@ -15,6 +15,9 @@ from trader_sdk.contract.bars import Bar
 from trader_sdk.contract.errors import BrokerError
 
 Row = Mapping[str, Any]
+_NUMBERS: Final = frozenset({float, int})
+_LARGEST: Final = 2.0**63
+"""Numbers below it need no closer look, whole ones included."""
 _log: Final = structlog.get_logger(__name__)
 
 
@@ -33,14 +36,15 @@ def bar_from_wire(symbol: str, row: Row) -> Bar:
         >>> bar_from_wire("AAPL", row).t
         1612195260000000000
     """
-    return Bar(symbol, int(starts([row])[0]), *(_number(row, key) for key in "ohlcv"))
+    values: tuple[Any, ...] = row.get("o"), row.get("h"), row.get("l"), row.get("c"), row.get("v")
+    # Hundreds of bars come at once: five plain numbers are taken as they are, anything else is looked at closely.
+    if _NUMBERS.issuperset(map(type, values)) and all(-_LARGEST < value < _LARGEST for value in values):
+        return Bar(symbol, _start(row), *map(float, values))
+    return Bar(symbol, _start(row), *(_number(row, key) for key in "ohlcv"))
 
 
 def _number(row: Row, key: str) -> float:
-    value = row.get(key)
-    if type(value) is float and math.isfinite(value):
-        return value
-    return float(column([row], key)[0])  # integers, and what is refused in its words
+    return float(column([row], key)[0])
 
 
 def stream_bar(raw: Row) -> Bar:
@@ -107,15 +111,16 @@ def _is_possible(row: Row) -> bool:
 
 def starts(rows: Sequence[Row]) -> NDArray[np.int64]:
     """Return the bars' starts as int64 (T,), nanoseconds since the epoch, UTC."""
+    return np.array([_start(row) for row in rows], dtype=np.int64)
+
+
+def _start(row: Row) -> int:
     try:
-        return np.array([_nanoseconds(row["t"]) for row in rows], dtype=np.int64)
-    except (KeyError, AttributeError, ValueError) as error:
-        raise BrokerError("E803", "bars could not be read", where="t", expected="RFC 3339 UTC in every bar") from error
-
-
-def _nanoseconds(t: Any) -> int:
-    if isinstance(t, str):
+        t = row["t"]
+        if not isinstance(t, str):
+            return int(t.to_unix_nano())
         if not t.endswith("Z"):
             raise ValueError("not UTC")
         return int(np.datetime64(t[:-1], "ns").astype(np.int64))
-    return int(t.to_unix_nano())
+    except (KeyError, AttributeError, ValueError) as error:
+        raise BrokerError("E803", "bars could not be read", where="t", expected="RFC 3339 UTC in every bar") from error

@@ -227,8 +227,20 @@ class UniverseProvider:
             DataError: A bar is invalid, not newer, or of a symbol that is not held, or two are of one symbol; nothing
                 changed.
         """
+        symbols, rows = self.rows_of(bars)
+        return dict(zip(symbols, rows, strict=True))
+
+    def rows_of(self, bars: Sequence[Bar]) -> tuple[list[str], Rows]:
+        """Take bars as :meth:`push_many` does, and return the new rows as one array.
+
+        Returns:
+            The symbols that have a row, in the order of ``bars``, and their rows, float32 (n, 53).
+
+        Raises:
+            DataError: As :meth:`push_many`.
+        """
         if not bars:
-            return {}
+            return [], np.empty((0, MARKET_FEATURES), np.float32)
         columns = np.array([self._column(bar.symbol) for bar in bars], np.intp)
         t = np.array([bar.t for bar in bars], np.int64)
         values = np.array([bar[2:] for bar in bars], np.float64)
@@ -239,9 +251,10 @@ class UniverseProvider:
         self._t.append(columns, t)
         self._bars.append(columns, values)
         self._rows.append(step.ready, rows)
+        if len(step.ready) == len(bars):
+            return [bar.symbol for bar in bars], rows
         ready = set(step.ready.tolist())
-        named = (bar.symbol for bar, column in zip(bars, columns.tolist(), strict=True) if column in ready)
-        return dict(zip(named, rows, strict=True))
+        return [bar.symbol for bar, column in zip(bars, columns.tolist(), strict=True) if column in ready], rows
 
     def revise(self, bar: Bar) -> None:
         """Take a bar whatever its time: a new one, a correction, or one that comes late.

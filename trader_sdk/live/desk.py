@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Final
 
 from trader_sdk.broker import port
@@ -25,6 +28,7 @@ from trader_sdk.live.views import report_of, request_of
 from trader_sdk.live.worker import BrokerWorker
 from trader_sdk.orders import OrderEvent, OrderIntent, OrderReport, OrderStatus, TimeInForce
 from trader_sdk.reconcile import IMPORTED_LEG
+from trader_sdk.risk import TradingState, is_reducing
 
 OVERLAP: Final = timedelta(minutes=1)
 """How far before the oldest working order the venue is asked, so that clocks may differ."""
@@ -32,6 +36,8 @@ RETRY_AFTER: Final = timedelta(seconds=2)
 """How long sending pauses at least after the venue, or our own budget, said that nothing was taken in."""
 ASK_AGAIN_AFTER: Final = timedelta(minutes=1)
 """How long a cancel that was asked for is waited for before it is asked for again."""
+
+_TOO_OLD: Final = "no longer fresh"
 
 Listener = Callable[[JournalEntry], None]
 Recheck = Callable[[OrderIntent, datetime], Awaitable[Reason | None]]
@@ -129,31 +135,72 @@ class OrderDesk:
         """Send what is due, and return what must follow from it, and from what was sent again meanwhile."""
         sent, self._of_resends = self._of_resends, Sent()
         sightings: list[Sighting] = []
-        for record in self.due(now):
-            if not self.is_holding(now):
-                sightings += await self._send(record.intent, now, sent)
+        for alone, records in groupby(self.due(now), self._is_asked_about):
+            intents = [record.intent for record in records]
+            for together in [[intent] for intent in intents] if alone else [intents]:
+                if not self.is_holding(now):
+                    sightings += await self._send(together, now, sent)
         self.commit(booking(self._journal.ledger, sightings))
         return sent
+
+    def _is_asked_about(self, record: OrderRecord) -> bool:
+        """Return whether an order goes alone, because it may be that it is not sent at all."""
+        return record.intent.client_order_id in self._kept_back or self._held_back(record.intent) is not None
 
     async def resend(self, client_order_id: str, now: datetime) -> None:
         """Send an order again under its own id, after the venue said twice that it never had it."""
         record = self._journal.ledger.orders[client_order_id]
-        self.commit(booking(self._journal.ledger, await self._send(record.intent, now, self._of_resends)))
+        self.commit(booking(self._journal.ledger, await self._send([record.intent], now, self._of_resends)))
         self._of_resends.in_doubt = False  # the reconciliation that asked for this goes on
 
-    async def _send(self, intent: OrderIntent, now: datetime, sent: Sent) -> list[Sighting]:
-        """Send one order and return what is known of it; an order that is too old is buried instead."""
-        key = intent.client_order_id
-        barred = await self._why_not(intent, now)
+    async def _send(self, intents: Sequence[OrderIntent], now: datetime, sent: Sent) -> list[Sighting]:
+        """Send orders one after the other in one go, and return what is known of them; too old ones are buried."""
+        barred = await self._why_not(intents[0], now) if len(intents) == 1 else None
         if barred is not None:
-            return [Sighting(key, OrderReport(OrderEvent.NOT_FOUND, detail=f"not sent: {barred}"), now)]
-        self._unsent.discard(key)
-        request = request_of(intent)
-        outcome = await self._worker.call(lambda: self._broker.submit(request))
+            return [_buried(intents[0], barred, now)]
+        self._unsent -= {intent.client_order_id for intent in intents}
+        is_over = threading.Event()
+        try:
+            outcomes = await self._worker.call(lambda: self._submit_each(intents, now, is_over))
+        except asyncio.CancelledError:
+            is_over.set()  # nobody waits for them any more: the orders that have not left stay
+            raise
+        self._unsent |= {intent.client_order_id for intent in intents[len(outcomes) :]}
+        sightings: list[Sighting] = []
+        for intent, outcome in zip(intents, outcomes, strict=False):
+            sightings += await self._outcome(intent, outcome, now, sent)
+        return sightings
+
+    def _submit_each(
+        self, intents: Sequence[OrderIntent], now: datetime, is_over: threading.Event
+    ) -> list[port.Submission | None]:
+        """Send orders in the broker's thread, each once, in the order in which risk reserved them.
+
+        Returns:
+            Their outcomes, None for one that is too old to be sent; fewer than orders where the venue, or our own
+            budget, took one not in.
+        """
+        outcomes: list[port.Submission | None] = []
+        for intent in intents:
+            if is_over.is_set():
+                break
+            outcome = None if self._is_old(intent, now) else self._broker.submit(request_of(intent))
+            outcomes.append(outcome)
+            if isinstance(outcome, port.Refused) and outcome.kind in NEVER_SENT:
+                break
+        return outcomes
+
+    async def _outcome(
+        self, intent: OrderIntent, outcome: port.Submission | None, now: datetime, sent: Sent
+    ) -> list[Sighting]:
+        """Return what is known of an order after it was sent."""
+        key = intent.client_order_id
         report = Sighting(key, OrderReport(OrderEvent.SENT), now, JournalEvent.ORDER_SENT)
         match outcome:
+            case None:
+                return [_buried(intent, _TOO_OLD, now)]
             case port.Accepted(order):
-                if differing := port.disagreements(request, order):
+                if differing := port.disagreements(request_of(intent), order):
                     sent.alarms[key] = differing
                 return [report, Sighting(key, report_of(order), now, JournalEvent.ORDER_ACKNOWLEDGED)]
             case port.Unknown(cause, detail):
@@ -168,13 +215,27 @@ class OrderDesk:
 
     async def _why_not(self, intent: OrderIntent, now: datetime) -> str | None:
         """Return why an order is not sent any more: its bar is old, or what risk allowed then it does not allow now."""
-        at = now if self.clock is None else max(now, self.clock())
-        if at >= intent.fresh_until:
-            return "no longer fresh"  # sent at the bound itself, it would reach the venue after it
-        if intent.client_order_id not in self._kept_back or self.recheck is None:
-            return None
+        if self._is_old(intent, now):
+            return _TOO_OLD
+        held_back = self._held_back(intent)
+        if held_back is not None or intent.client_order_id not in self._kept_back or self.recheck is None:
+            return held_back
         reason = await self.recheck(intent, now)
         return None if reason is None else reason.value
+
+    def _is_old(self, intent: OrderIntent, now: datetime) -> bool:
+        at = now if self.clock is None else max(now, self.clock())
+        return at >= intent.fresh_until  # sent at the bound itself, it would reach the venue after it
+
+    def _held_back(self, intent: OrderIntent) -> str | None:
+        """Return what came between the decision and the moment to send an order that does more than reduce."""
+        ledger = self._journal.ledger
+        sleeve = ledger.sleeves.get(intent.symbol)
+        if sleeve is not None and is_reducing(intent, sleeve.qty):
+            return None
+        if ledger.state is not TradingState.ACTIVE:
+            return ledger.state.value
+        return Reason.EXITS_ONLY.value if intent.symbol in ledger.exits_only else None
 
     def _keep_back(self, intent: OrderIntent, refusal: port.Refused, now: datetime) -> None:
         wait = timedelta(seconds=float(refusal.extras.get("retry_after_seconds", 0)))
@@ -209,8 +270,11 @@ class OrderDesk:
         return now > intent.fresh_until and (asked is None or now - asked >= ASK_AGAIN_AFTER)
 
     async def cancel(self, record: OrderRecord, now: datetime) -> None:
-        """Ask for the cancel of an order; it is over only when a report says so."""
-        broker_order_id = record.state.broker_order_id
+        """Ask for the cancel of an order; it is over only when a report says so. One that was not sent is at once."""
+        key, broker_order_id = record.intent.client_order_id, record.state.broker_order_id
+        if key in self._unsent and record.state.status is OrderStatus.INTENT:
+            over = OrderReport(OrderEvent.NOT_FOUND, detail="not sent: cancelled before")
+            self.commit(booking(self._journal.ledger, [Sighting(key, over, now)]))
         if broker_order_id is not None:
             self._cancels[broker_order_id] = now
             await self._worker.call(lambda: self._broker.cancel(broker_order_id))
@@ -243,3 +307,7 @@ class OrderDesk:
         sent = [r for r in self._journal.ledger.working if r.state.status is not OrderStatus.INTENT]
         oldest = min((record.sent_at or record.intent.send_at for record in sent), default=None)
         return None if oldest is None else oldest - OVERLAP
+
+
+def _buried(intent: OrderIntent, why: str, now: datetime) -> Sighting:
+    return Sighting(intent.client_order_id, OrderReport(OrderEvent.NOT_FOUND, detail=f"not sent: {why}"), now)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from trader_sdk.contract.canonical import sha256_of
+from trader_sdk.contract.canonical import canonical_json
 from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.orders import (
     FillDelta,
@@ -52,22 +53,30 @@ class JournalEntry:
     sha256: str
 
     @classmethod
-    def link(cls, draft: Draft, *, seq: int, prev: str, run_id: str) -> JournalEntry:
-        """Return ``draft`` as the link after ``prev``."""
-        content = _content(seq, prev, draft.at, draft.event, run_id, draft.body)
-        return cls(seq, prev, draft.at, draft.event, run_id, draft.body, sha256_of(content))
+    def link(cls, draft: Draft, *, seq: int, prev: str, run_id: str, body_text: str | None = None) -> JournalEntry:
+        """Return ``draft`` as the link after ``prev``; ``body_text`` is its body's canonical JSON where it is known."""
+        text = body_text if body_text is not None else body_text_of(draft)
+        sha256 = _digest(seq, prev, draft.at, draft.event, run_id, text)
+        return cls(seq, prev, draft.at, draft.event, run_id, draft.body, sha256)
 
     @property
     def is_intact(self) -> bool:
         """Return whether the digest is that of the content."""
-        content = _content(self.seq, self.prev, self.at, self.event, self.run_id, self.body)
-        return sha256_of(content) == self.sha256
+        text = canonical_json(dict(self.body)).decode()
+        return _digest(self.seq, self.prev, self.at, self.event, self.run_id, text) == self.sha256
 
 
-def _content(
-    seq: int, prev: str, at: datetime, event: JournalEvent, run_id: str, body: Mapping[str, Any]
-) -> dict[str, Any]:
-    return {"seq": seq, "prev": prev, "at": rfc3339(at), "event": event.value, "run_id": run_id, "body": dict(body)}
+def body_text_of(draft: Draft) -> str:
+    """Return the canonical JSON of a body, as the journal keeps it."""
+    return canonical_json(dict(draft.body)).decode()
+
+
+def _digest(seq: int, prev: str, at: datetime, event: JournalEvent, run_id: str, body_text: str) -> str:
+    """Return the digest of the canonical JSON of a link, put together around its body's: a body is written once."""
+    names = (canonical_json(value).decode() for value in (rfc3339(at), event.value, prev, run_id))
+    when, what, before, run = names
+    content = f'{{"at":{when},"body":{body_text},"event":{what},"prev":{before},"run_id":{run},"seq":{seq}}}'
+    return f"sha256:{hashlib.sha256(content.encode()).hexdigest()}"
 
 
 def rfc3339(at: datetime) -> str:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
+from itertools import groupby
 from typing import Final
 
 from trader_sdk.broker import port
@@ -17,9 +19,14 @@ from trader_sdk.live.worker import BrokerWorker
 
 BARRIER_SECONDS: Final = 3.0
 """How long the stream is waited for, unless the configuration says otherwise."""
-_STRETCH: Final = 2.0
-"""Nights, weekends and holidays: calendar time asked for beyond the bars' own, doubled until it is enough."""
 _MOST_DOUBLINGS: Final = 6
+"""How often a longer past is asked for where the calendar's bars are not all there: nobody traded in some minutes."""
+_MOST_TOGETHER: Final = 200
+"""Symbols in one request, so that its address stays short."""
+_BARS_TOGETHER: Final = 10_000
+"""Bars expected of one request: a page of the venue's."""
+_UNKNOWN_PAST: Final = timedelta(days=7)
+"""How far back a symbol's bars are read of which none was given yet."""
 
 
 class Feed:
@@ -69,15 +76,19 @@ class Feed:
 
     async def history(self, symbol: str, count: int, now: datetime) -> Bars:
         """Return the last ``count`` final bars at ``now``; fewer where the venue has no more."""
-        span = timedelta(seconds=self._schedule.timeframe.seconds) * count * _STRETCH
-        bars = await self._final_bars(symbol, now - span, now)
-        for _ in range(_MOST_DOUBLINGS):
-            if len(bars) >= count:
+        return (await self.histories([symbol], count, now))[symbol]
+
+    async def histories(self, symbols: Sequence[str], count: int, now: datetime) -> dict[str, Bars]:
+        """Return :meth:`history` of each of ``symbols``, many of them in one request."""
+        found: dict[str, Bars] = {}
+        lacking, span = list(symbols), now - self._schedule.bars_back(count, now)
+        for _ in range(_MOST_DOUBLINGS + 1):
+            found |= await self._final_bars(lacking, now - span, now, expected=count)
+            lacking = [symbol for symbol in lacking if len(found[symbol]) < count]
+            if not lacking:
                 break
             span *= 2
-            longer = await self._final_bars(symbol, now - span, now)
-            bars = longer
-        return bars.slice(max(len(bars) - count, 0), len(bars))
+        return {symbol: bars.slice(max(len(bars) - count, 0), len(bars)) for symbol, bars in found.items()}
 
     def seen(self, symbol: str, bar_at: int) -> None:
         """Note that a bar needs not be given again."""
@@ -106,18 +117,27 @@ class Feed:
         newest = self._schedule.newest_final(now)
         if self.uses_stream and newest is not None and not self.is_degraded():
             await self._wait_for(newest)
-        self.came_streamed = False
         found: dict[str, list[Bar]] = {}
+        behind: list[str] = []
         for symbol in self._symbols:
             bars = self._from_stream(symbol, newest)
-            self.came_streamed |= bool(bars)
-            if bars is None:
-                bars = await self._from_rest(symbol, now)
             if bars:
                 found[symbol] = bars
-                self.seen(symbol, bars[-1].t)
-        self._drop_old()
+            elif bars is None:
+                behind.append(symbol)
+        self.came_streamed = bool(found)
+        if behind:
+            found |= await self._from_rest(behind, now)
+        for symbol, bars in found.items():
+            self._take(symbol, bars[-1].t)
         return found
+
+    def _take(self, symbol: str, bar_at: int) -> None:
+        """Note that a bar was given, and forget what the stream brought up to it."""
+        self.seen(symbol, bar_at)
+        kept = self._streamed[symbol]
+        for t in [t for t in kept if t <= bar_at]:
+            del kept[t]
 
     async def _wait_for(self, newest: int) -> None:
         """Wait until every symbol's newest bar came over the stream, at most the barrier."""
@@ -132,33 +152,48 @@ class Feed:
         """Return the stream's bars if they continue where we stand without a gap, else None."""
         if not self.uses_stream or newest is None:
             return None
-        if self._last.get(symbol, 0) >= newest:
-            return []
         last, streamed = self._last.get(symbol, 0), self._streamed[symbol]
-        bars = [streamed[t] for t in sorted(streamed) if last < t <= newest]
-        if not bars or bars[-1].t != newest:
+        if last >= newest:
+            return []
+        if newest not in streamed:
             return None
+        bars = [streamed[t] for t in sorted(streamed) if last < t <= newest]
         for bar in bars:
             if self._schedule.missing_between(last, bar.t):
                 return None
             last = bar.t
         return None if any(map(self.is_doubted, bars)) else bars
 
-    async def _from_rest(self, symbol: str, now: datetime) -> list[Bar]:
-        last = self._last.get(symbol)
-        start = now - timedelta(days=7) if last is None else bar_time(last)
-        bars = await self._final_bars(symbol, start, now)
-        return [bars.at(index) for index in range(len(bars)) if bars.t[index] > (last or 0)]
+    async def _from_rest(self, symbols: Sequence[str], now: datetime) -> dict[str, list[Bar]]:
+        """Return what REST has since the last bar of each symbol; those that stand alike are asked for together."""
+        since = {s: bar_time(self._last[s]) if s in self._last else now - _UNKNOWN_PAST for s in symbols}
+        found: dict[str, list[Bar]] = {}
+        for _, alike in groupby(sorted(symbols, key=since.__getitem__), lambda symbol: since[symbol].date()):
+            names = list(alike)
+            for symbol, bars in (await self._final_bars(names, since[names[0]], now)).items():
+                last = self._last.get(symbol, 0)
+                new = [bars.at(index) for index in range(len(bars)) if bars.t[index] > last]
+                if new:
+                    found[symbol] = new
+        return found
 
-    async def _final_bars(self, symbol: str, start: datetime, now: datetime) -> Bars:
-        timeframe, adjustment = self._schedule.timeframe, self._adjustment
-        bars = await self._worker.call(lambda: self._broker.bars(symbol, timeframe, start, now, adjustment=adjustment))
+    async def _final_bars(
+        self, symbols: Sequence[str], start: datetime, now: datetime, *, expected: int = 1
+    ) -> dict[str, Bars]:
+        """Return the final bars of each symbol, so many symbols a request that they fill about a page."""
+        together = max(min(_MOST_TOGETHER, _BARS_TOGETHER // expected), 1)
+        found: dict[str, Bars] = {}
+        for first in range(0, len(symbols), together):
+            found |= await self._worker.call(partial(self._read, symbols[first : first + together], start, now))
+        return {symbol: self._without_open(bars, now) for symbol, bars in found.items()}
+
+    def _read(self, symbols: Sequence[str], start: datetime, end: datetime) -> Mapping[str, Bars]:
+        timeframe = self._schedule.timeframe
+        return self._broker.histories(symbols, timeframe, start, end, adjustment=self._adjustment)
+
+    def _without_open(self, bars: Bars, now: datetime) -> Bars:
+        """Return bars without those at the end that may still change."""
         final = len(bars)
         while final and not self._schedule.is_final(int(bars.t[final - 1]), now):
             final -= 1
-        return bars.slice(0, final)
-
-    def _drop_old(self) -> None:
-        for symbol, bars in self._streamed.items():
-            last = self._last.get(symbol, 0)
-            self._streamed[symbol] = {t: bar for t, bar in bars.items() if t > last}
+        return bars if final == len(bars) else bars.slice(0, final)

@@ -13,14 +13,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from filelock import FileLock, Timeout
 
-from trader_sdk.contract.canonical import canonical_json
 from trader_sdk.contract.errors import StorageError
 from trader_sdk.contract.journal_events import JournalEvent
-from trader_sdk.live.events import Draft, JournalEntry, parse_time
+from trader_sdk.live.events import Draft, JournalEntry, body_text_of, parse_time
 from trader_sdk.live.ledger import Ledger, fold
 from trader_sdk.live.recovery import Repaired, repair
 from trader_sdk.live.tables import JOURNAL_SCHEMA, SCHEMA_SQL, event_statement, table_statements
@@ -102,35 +101,40 @@ class Journal:
         """
         if self._failed:
             raise _lost(self.path)
-        events = self._linked(drafts)
-        if not events:
+        linked = self._linked(drafts)
+        if not linked:
             return ()
         try:
             with self._connection:
                 self._connection.execute("BEGIN IMMEDIATE")
-                for event in events:
-                    self._insert(event)
+                self._insert(linked)
         except (sqlite3.Error, OSError) as error:
             self._failed, self._is_full = True, _is_full(error)
             raise _lost(self.path) from error
+        events = tuple(event for event, _ in linked)
         self._seq, self._tip = events[-1].seq, events[-1].sha256
         for event in events:
             self.ledger.apply(event)
         return events
 
-    def _linked(self, drafts: Iterable[Draft]) -> tuple[JournalEntry, ...]:
-        events: list[JournalEntry] = []
+    def _linked(self, drafts: Iterable[Draft]) -> list[tuple[JournalEntry, str]]:
+        """Return drafts as the next links, each with the text of its body."""
+        linked: list[tuple[JournalEntry, str]] = []
         seq, tip = self._seq, self._tip
         for draft in drafts:
-            event = JournalEntry.link(draft, seq=seq + 1, prev=tip, run_id=self._run_id)
+            text = body_text_of(draft)
+            event = JournalEntry.link(draft, seq=seq + 1, prev=tip, run_id=self._run_id, body_text=text)
             seq, tip = event.seq, event.sha256
-            events.append(event)
-        return tuple(events)
+            linked.append((event, text))
+        return linked
 
-    def _insert(self, event: JournalEntry) -> None:
-        statements = [event_statement(event, canonical_json(dict(event.body)).decode()), *table_statements(event)]
-        for sql, row in statements:
-            self._connection.execute(sql, row)
+    def _insert(self, linked: Iterable[tuple[JournalEntry, str]]) -> None:
+        rows: dict[str, list[tuple[Any, ...]]] = {}
+        for event, text in linked:
+            for sql, row in (event_statement(event, text), *table_statements(event)):
+                rows.setdefault(sql, []).append(row)
+        for sql, some in rows.items():
+            self._connection.executemany(sql, some)
 
     @property
     def is_usable(self) -> bool:

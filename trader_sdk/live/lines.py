@@ -168,7 +168,7 @@ class SymbolLine:
         for bar in bars:
             bad = self.push(bar)
         newest = bars[-1]
-        reason = self.why_not(newest, now, is_bad=bad is not None)
+        reason = self.why_not(newest, now, is_bad=bad is not None, is_ready=self.live.observations.ready)
         if reason is not None:
             return Decided(self.symbol, newest, None, reason)
         return self._decide(newest, sleeve)
@@ -228,13 +228,13 @@ class SymbolLine:
         self._last, self._gap_left, self._level = before._last, before._gap_left, before._level
         self.may_be_whole, self.rules = before.may_be_whole, before.rules
 
-    def why_not(self, bar: Bar, now: datetime, *, is_bad: bool) -> Reason | None:
+    def why_not(self, bar: Bar, now: datetime, *, is_bad: bool, is_ready: bool) -> Reason | None:
         """Return why the model is not asked about its newest bar, None if it is."""
         if is_bad or bar.volume <= 0:
             return Reason.BAD_BAR
         if not self._schedule.is_fresh(bar.t, now):
             return Reason.STALE_BAR
-        if not self.live.observations.ready:
+        if not is_ready:
             return Reason.WARMING_UP
         if self._gap_left > 0:
             return Reason.WINDOW_GAP

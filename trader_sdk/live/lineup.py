@@ -7,30 +7,44 @@ schema and one :class:`~trader_sdk.decision_streams.DecisionStreams`. Anybody el
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trader_sdk.contract.bars import Bar, Bars
 from trader_sdk.contract.errors import ActionError, DataError
-from trader_sdk.contract.spec import MARKET_FEATURES
-from trader_sdk.decision_streams import DecisionStreams, SymbolDecisions
+from trader_sdk.contract.spec import MARKET_FEATURES, MODEL_SPECS
+from trader_sdk.decision_streams import NOT_DECIDED, DecisionStreams, SymbolDecisions
 from trader_sdk.decisions import Decision
 from trader_sdk.features.many import SymbolProvider, UniverseProvider
 from trader_sdk.features.observation import ObservationBuilder
 from trader_sdk.features.own import Ohlcv53Provider
 from trader_sdk.features.provider import observation_of
+from trader_sdk.live.late import Late
 from trader_sdk.live.lines import Decided, Seen, SymbolLine, exact
-from trader_sdk.portfolio import Sleeve, columns_of
+from trader_sdk.portfolio import Money, Sleeve, columns_from, money_of
 
 Rows = NDArray[np.float32]
 
 _MOST_ACCOUNT_COLUMNS: Final = 6
+_MOST_ACTIONS: Final = max(len(spec.actions) for spec in MODEL_SPECS.values())
+
+
+class Taken(NamedTuple):
+    """What came of a bar close.
+
+    Attributes:
+        decided: By symbol; what is not yet asked for is not yet made.
+        acting: The symbols whose answer may ask for an order, or is no answer; the others hold or were not asked.
+    """
+
+    decided: Mapping[str, Decided]
+    acting: Sequence[str]
 
 
 class Lineup(Mapping[str, SymbolLine]):
@@ -45,9 +59,11 @@ class Lineup(Mapping[str, SymbolLine]):
         self._universes: dict[str, UniverseProvider] = {}
         self._of: dict[str, UniverseProvider] = {}
         self._places: dict[str, int] = {}
+        self._in_order: list[str] = []
         self._streams = DecisionStreams({s: line.live.model for s, line in lines.items() if _has_own_features(line)})
         for symbol in self._streams.symbols:
             self._seat(self._lines[symbol])
+        self._settle()
 
     def __getitem__(self, symbol: str) -> SymbolLine:
         return self._lines[symbol]
@@ -93,17 +109,14 @@ class Lineup(Mapping[str, SymbolLine]):
         self._streams.prepare()
         yield
 
-    def take(
-        self, bars: Mapping[str, Sequence[Bar]], sleeves: Mapping[str, Sleeve], now: datetime
-    ) -> dict[str, Decided]:
+    def take(self, bars: Mapping[str, Sequence[Bar]], sleeves: Mapping[str, Sleeve], now: datetime) -> Taken:
         """Push new bars, oldest first, and decide on each symbol's newest where it may be acted on."""
-        batched = self.together
-        together = {symbol: new for symbol, new in bars.items() if symbol in batched}
-        decided = self._take_together(together, sleeves, now)
-        return {
-            symbol: decided[symbol] if symbol in decided else self._lines[symbol].take(new, sleeves[symbol], now)
-            for symbol, new in bars.items()
-        }
+        together = {symbol: new for symbol, new in bars.items() if symbol in self._of}
+        taken = self._take_together(together, sleeves, now)
+        if len(together) == len(bars):
+            return taken
+        alone = {s: self._lines[s].take(new, sleeves[s], now) for s, new in bars.items() if s not in together}
+        return Taken(Late(bars, taken.decided.__getitem__, alone), (*alone, *taken.acting))
 
     def market_window(self, symbol: str) -> Rows | None:
         """Return a copy of a symbol's market rows, float32 (100, 53); None where its window is not full."""
@@ -137,6 +150,7 @@ class Lineup(Mapping[str, SymbolLine]):
         if _has_own_features(line):
             self._streams.add(symbol, line.live.model)
             self._seat(line, before)
+            self._settle()
         elif symbol in self._of:
             self._streams.remove(symbol)
             del self._of[symbol]
@@ -154,27 +168,41 @@ class Lineup(Mapping[str, SymbolLine]):
         line.live = replace(line.live, observations=ObservationBuilder(universe.of(symbol)))
         self._of[symbol] = universe
         self._streams.replace(symbol, universe.window(symbol))
-        self._settle()
 
     def _settle(self) -> None:
-        self._places = {symbol: place for place, symbol in enumerate(self._streams.symbols)}
+        """Note what follows from which symbols decide together, and by which models."""
+        symbols = self._streams.symbols
+        self._in_order = list(symbols)
+        self._places = {symbol: place for place, symbol in enumerate(symbols)}
+        self._accounts = _Accounts(symbols)
+        lines = [self._lines[symbol] for symbol in symbols]
+        self._budgets = np.array([line.budget_seconds for line in lines])
+        self._holds = np.zeros((len(lines), _MOST_ACTIONS), np.bool_)
+        for place, line in enumerate(lines):
+            for action, meaning in enumerate(line.live.model.model_spec.actions):
+                self._holds[place, action] = meaning.direction == 0
 
     def _window(self, symbol: str) -> Rows:
         return self._of[symbol].window(symbol)
 
-    def _take_together(
-        self, bars: Mapping[str, Sequence[Bar]], sleeves: Mapping[str, Sleeve], now: datetime
-    ) -> dict[str, Decided]:
+    def _take_together(self, bars: Mapping[str, Sequence[Bar]], sleeves: Mapping[str, Sleeve], now: datetime) -> Taken:
         bad: set[str] = set()
         for depth in range(max(map(len, bars.values()), default=0)):
             bad = self._push({symbol: new[depth] for symbol, new in bars.items() if len(new) > depth}, bad)
-        decided: dict[str, Decided] = {}
+        passed: dict[str, Decided] = {}
+        asked: dict[str, Bar] = {}
+        ready = dict(zip(self._streams.symbols, self._streams.ready.tolist(), strict=True))
         for symbol, new in bars.items():
-            reason = self._lines[symbol].why_not(new[-1], now, is_bad=symbol in bad)
-            if reason is not None:
-                decided[symbol] = Decided(symbol, new[-1], None, reason)
-        asked = {symbol: new[-1] for symbol, new in bars.items() if symbol not in decided}
-        return decided | self._decide(asked, sleeves) if asked else decided
+            bar = new[-1]
+            reason = self._lines[symbol].why_not(bar, now, is_bad=symbol in bad, is_ready=ready[symbol])
+            if reason is None:
+                asked[symbol] = bar
+            else:
+                passed[symbol] = Decided(symbol, bar, None, reason)
+        if not asked:
+            return Taken(passed, ())
+        make, acting = self._decide(asked, sleeves)
+        return Taken(Late(bars, make, passed), acting)
 
     def _push(self, bars: Mapping[str, Bar], bad: set[str]) -> set[str]:
         """Take one bar of each symbol; return the symbols whose newest bar so far is not to be acted on."""
@@ -186,39 +214,69 @@ class Lineup(Mapping[str, SymbolLine]):
                 good.setdefault(self._of[symbol], []).append(bar)
             else:
                 bad.add(symbol)
-        rows: dict[str, Rows] = {}
-        for universe, some in good.items():
-            taken, new = _pushed(universe, some)
-            rows |= new
-            bad |= {bar.symbol for bar in some} - {bar.symbol for bar in taken}
+        pushed = [(some, *_pushed(universe, some)) for universe, some in good.items()]
+        for some, taken, _, _ in pushed:
+            bad |= {bar.symbol for bar in some} - {bar.symbol for bar in taken} if len(taken) < len(some) else set()
             for bar in taken:
                 self._lines[bar.symbol].follow(bar)
-        symbols = self._streams.symbols
-        # One array where every symbol has a row, as nearly always: it is checked at once.
-        self._streams.push(np.array([rows[s] for s in symbols]) if symbols and rows.keys() == set(symbols) else rows)
+        if len(pushed) == 1 and pushed[0][2] == self._in_order:
+            self._streams.push(pushed[0][3])  # one array where every symbol has a row, as nearly always
+        else:
+            self._streams.push({s: row for *_, names, rows in pushed for s, row in zip(names, rows, strict=True)})
         return bad
 
-    def _decide(self, asked: Mapping[str, Bar], sleeves: Mapping[str, Sleeve]) -> dict[str, Decided]:
-        columns = self._columns(asked, sleeves)
+    def _decide(
+        self, asked: Mapping[str, Bar], sleeves: Mapping[str, Sleeve]
+    ) -> tuple[Callable[[str], Decided], Sequence[str]]:
+        """Return what makes a symbol's outcome, and the symbols whose outcome cannot wait."""
+        columns = self._accounts.columns(asked, sleeves)
         decisions = self._streams.decide(columns)
-        decided: dict[str, Decided] = {}
-        for symbol, bar in asked.items():
+
+        def make(symbol: str) -> Decided:
             place = self._places[symbol]
             seen = Seen(partial(self._observation, symbol, columns[place]))
             seconds = float(decisions.seconds[place])
-            decided[symbol] = self._lines[symbol].answered(bar, _answer(decisions, symbol), seconds, seen)
-        return decided
+            return self._lines[symbol].answered(asked[symbol], _answer(decisions, symbol), seconds, seen)
+
+        at_rest = self._at_rest(decisions)
+        return make, [symbol for symbol in asked if not at_rest[self._places[symbol]]]
+
+    def _at_rest(self, decisions: SymbolDecisions) -> list[bool]:
+        """Return which symbols hold, by place: their answers can wait to be looked at."""
+        held: NDArray[np.bool_] = self._holds[np.arange(len(decisions.actions)), decisions.actions]
+        known = decisions.actions != NOT_DECIDED
+        at_rest: list[bool] = (held & known & (decisions.seconds <= self._budgets)).tolist()
+        return at_rest
 
     def _observation(self, symbol: str, columns: Rows) -> Rows:
         universe = self._of[symbol]
         return observation_of(universe.window(symbol), columns[: universe.schema.n_account], universe.schema)
 
-    def _columns(self, asked: Mapping[str, Bar], sleeves: Mapping[str, Sleeve]) -> Rows:
-        """Return the account columns of all streams, zeros for symbols that nothing is asked about."""
-        closes = {symbol: exact(bar.close) for symbol, bar in asked.items()}
-        marked = [sleeves[symbol].mark(close) for symbol, close in closes.items()]
-        columns = np.zeros((len(self._streams.symbols), _MOST_ACCOUNT_COLUMNS), np.float32)
-        columns[[self._places[symbol] for symbol in asked]] = columns_of(marked, list(closes.values()))
+
+class _Accounts:
+    """The account columns of the symbols that decide together, each as it was until it changes.
+
+    Args:
+        symbols: In the order of the rows.
+    """
+
+    def __init__(self, symbols: Sequence[str]) -> None:
+        self._places = {symbol: place for place, symbol in enumerate(symbols)}
+        self._money = np.ones((len(symbols), len(Money._fields)))
+        self._known: dict[str, Sleeve] = {}
+
+    def columns(self, asked: Mapping[str, Bar], sleeves: Mapping[str, Sleeve]) -> Rows:
+        """Return float32 (n, 6) of all symbols, zeros for those that nothing is asked about."""
+        places = [self._places[symbol] for symbol in asked]
+        for symbol, place in zip(asked, places, strict=True):
+            sleeve = sleeves[symbol]
+            # Of a sleeve that holds nothing the columns do not depend on the price.
+            if sleeve.qty or self._known.get(symbol) is not sleeve:
+                close = exact(asked[symbol].close)
+                self._money[place] = money_of(sleeve.mark(close), close)
+                self._known[symbol] = sleeve
+        columns = np.zeros((len(self._places), _MOST_ACCOUNT_COLUMNS), np.float32)
+        columns[places] = columns_from(self._money[places])
         return columns
 
 
@@ -227,15 +285,17 @@ def _has_own_features(line: SymbolLine) -> bool:
     return type(provider) is Ohlcv53Provider or isinstance(provider, SymbolProvider)
 
 
-def _pushed(universe: UniverseProvider, bars: Sequence[Bar]) -> tuple[Sequence[Bar], dict[str, Rows]]:
-    """Return the bars that the universe took, and their rows; one that it refuses stops no other."""
+def _pushed(universe: UniverseProvider, bars: Sequence[Bar]) -> tuple[Sequence[Bar], list[str], Rows]:
+    """Return the bars that the universe took, whose have a row, and the rows; one that it refuses stops no other."""
     try:
-        return bars, universe.push_many(bars)
+        return bars, *universe.rows_of(bars)
     except DataError:
         if len(bars) == 1:
-            return (), {}
-    halves = [_pushed(universe, part) for part in (bars[: len(bars) // 2], bars[len(bars) // 2 :])]
-    return [bar for taken, _ in halves for bar in taken], {k: row for _, rows in halves for k, row in rows.items()}
+            return (), *universe.rows_of(())
+    (first, names, rows), (rest, more, others) = (
+        _pushed(universe, part) for part in (bars[: len(bars) // 2], bars[len(bars) // 2 :])
+    )
+    return [*first, *rest], [*names, *more], np.concatenate([rows, others])
 
 
 def _answer(decisions: SymbolDecisions, symbol: str) -> Decision | ActionError:

@@ -10,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from trader_sdk.broker import port
 from trader_sdk.contract.bars import Bars
 from trader_sdk.contract.errors import BrokerError, ConfigError, HaltedError
@@ -284,13 +286,14 @@ async def warm(session: Session, required: int, *, decide_last: bool) -> dict[st
     replayed = ledger.facts.get("replay_start")
     # A replay that was killed before its first bar was recorded still owes it: only earlier bars are history.
     before_replay = bar_ns(parse_time(replayed)) - 1 if replayed else None
+    histories = await session.feed.histories(list(session.lines), required + 1, now)
     given: dict[str, Bars] = {}
     for symbol in session.lines:
-        bars = await session.feed.history(symbol, required + 1, now)
+        bars = histories[symbol]
         known = ledger.bars.get(symbol, before_replay)
         keep = len(bars)
         if known is not None:
-            keep = sum(1 for t in bars.t if t <= known)
+            keep = int(np.searchsorted(bars.t, known, side="right"))
         elif decide_last and keep and session.schedule.is_fresh(int(bars.t[-1]), now):
             keep -= 1
         given[symbol] = bars.slice(0, keep)

@@ -161,7 +161,7 @@ class Replay:
         if moment.at is None:
             return
         bars = {symbol: moment.bars[symbol] for symbol in moment.decisions}
-        decided = lines.take(bars, self._sleeves_at(moment), moment.at)
+        decided = lines.take(bars, self._sleeves_at(moment), moment.at).decided
         for symbol, recorded in moment.decisions.items():
             self._compare(recorded, decided[symbol])
         for _ in lines.prepare(bars):

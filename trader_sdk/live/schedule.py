@@ -149,6 +149,29 @@ class Schedule:
         done = -((opened - closed) // step) if now >= closed else (now - opened) // step
         return bar_ns(opened + (done - 1) * step) if done else None
 
+    def bars_back(self, count: int, now: datetime) -> datetime:
+        """Return since when the calendar has ``count`` bars that are over at ``now``, or since when it goes back.
+
+        Example:
+            >>> at = datetime(2026, 1, 5, 15, 0, 30, tzinfo=UTC)
+            >>> Schedule(Timeframe.MIN_1).bars_back(3, at).isoformat()
+            '2026-01-05T14:57:00+00:00'
+        """
+        step = timedelta(seconds=self.timeframe.seconds)
+        if not self.sessions:
+            return _next_multiple(now, step) - (count + 1) * step
+        index = bisect_right(self._opens, now) - 1
+        if self.timeframe is Timeframe.DAY_1:
+            return self._opens[max(index - count, 0)] - _DAY
+        over = 0
+        if index >= 0:
+            opened, closed = self._opens[index], self._closes[index]
+            done = -((opened - closed) // step) if now >= closed else (now - opened) // step
+            over = self._bars_before[index] + done
+        first = max(over - count, 0)
+        session = bisect_right(self._bars_before, first) - 1
+        return self._opens[session] + (first - self._bars_before[session]) * step
+
     def missing_between(self, last: int, newest: int) -> int:
         """Return how many bars the calendar has strictly between two bar starts (ns)."""
         return self._once((last, newest), lambda: max(self._ordinal(newest) - self._ordinal(last) - 1, 0))

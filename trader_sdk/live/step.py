@@ -14,14 +14,16 @@ from trader_sdk.contract.reasons import Reason
 from trader_sdk.live.config import LiveConfig
 from trader_sdk.live.desk import OrderDesk
 from trader_sdk.live.events import Draft
+from trader_sdk.live.late import Late
 from trader_sdk.live.ledger import Ledger
-from trader_sdk.live.lines import Decided, Outcome, bar_draft, decision_draft
-from trader_sdk.live.lineup import Lineup
+from trader_sdk.live.lines import Decided, Outcome, bar_draft, decision_draft, exact
+from trader_sdk.live.lineup import Lineup, Taken
 from trader_sdk.live.schedule import Schedule
 from trader_sdk.live.views import foreign_orders, working_order
 from trader_sdk.live.worker import BrokerWorker
 from trader_sdk.orders import OrderIntent
 from trader_sdk.plan import AssetRules, Book, Plan, hold, plan
+from trader_sdk.portfolio import Sleeve
 from trader_sdk.risk import RiskDecision, RiskView, TradingState, assess, assess_all
 
 _ZERO = Decimal(0)
@@ -38,7 +40,7 @@ class StepReport:
         at: Venue time.
         bar_at: Start of the newest bar, nanoseconds since the epoch.
         decided: By symbol.
-        outcomes: By symbol, what is done about it.
+        outcomes: By symbol, what is done about it; made when asked for where nothing is done.
     """
 
     at: datetime
@@ -83,7 +85,7 @@ class BarStep:
         self._lines, self._desk = lines, desk
         self._broker, self._worker = broker, worker
         self._schedule, self._book, self._config = schedule, book, config
-        self._unfinished: tuple[Mapping[str, Sequence[Bar]], Mapping[str, Decided]] | None = None
+        self._unfinished: tuple[Mapping[str, Sequence[Bar]], Taken] | None = None
         self._unrecorded: tuple[StepReport, Mapping[str, Sequence[Bar]], Collection[str]] | None = None
         self._decided_after = 0
         self.recorded: Mapping[str, Sequence[Bar]] = {}
@@ -103,8 +105,7 @@ class BarStep:
             BrokerError: Risk could not read the venue. Nothing was committed; :meth:`finish` goes on from there.
         """
         self._decided_after = ledger.seq
-        decided = self._lines.take(bars, ledger.sleeves, now)
-        self._unfinished = (bars, decided)
+        self._unfinished = (bars, self._lines.take(bars, ledger.sleeves, now))
         return await self.finish(ledger, now)
 
     @property
@@ -118,14 +119,15 @@ class BarStep:
         A bar that is no longer fresh has no order.
         """
         assert self._unfinished is not None, "nothing was decided"
-        bars, decided = self._unfinished
-        decided = {symbol: self._aged(one, now) for symbol, one in decided.items()}
-        plans = {symbol: self._plan(one, ledger, now) for symbol, one in decided.items()}
+        bars, taken = self._unfinished
+        decided = Late(bars, lambda symbol: self._aged(taken.decided[symbol], now))
+        plans = {symbol: self._plan(decided[symbol], ledger, now) for symbol in taken.acting}
         intents = [p.intent for p in plans.values() if p is not None and p.intent is not None]
-        passed = await self._pass_risk(intents, decided, ledger, now) if intents else {}
-        outcomes = {symbol: self._outcome(one, plans[symbol], passed.get(symbol)) for symbol, one in decided.items()}
-        newest = max(one.bar.t for one in decided.values())
-        report = StepReport(now, newest, decided, outcomes)
+        passed = await self._pass_risk(intents, bars, ledger, now) if intents else {}
+        outcomes = {symbol: self._outcome(decided[symbol], made, passed.get(symbol)) for symbol, made in plans.items()}
+        sleeves = dict(ledger.sleeves)  # as they stand now, for the symbols that are looked at after the orders
+        at_rest = Late(bars, lambda symbol: self._at_rest(decided[symbol], sleeves), outcomes)
+        report = StepReport(now, max(new[-1].t for new in bars.values()), decided, at_rest)
         sent = [] if self._config.dry_run else [risk.intent for risk in passed.values() if risk.intent is not None]
         ordered = {intent.symbol for intent in sent}
         if ordered:
@@ -152,6 +154,13 @@ class BarStep:
             return decided
         return replace(decided, decision=None, reason=Reason.STALE_BAR)
 
+    def _at_rest(self, decided: Decided, sleeves: Mapping[str, Sleeve]) -> Outcome:
+        """Return what is done where a model holds or was not asked: nothing."""
+        symbol, made = decided.symbol, None
+        if decided.decision is not None:
+            made = hold(self._lines[symbol].rules, sleeves[symbol], decided.close)
+        return self._outcome(decided, made, None)
+
     def _plan(self, decided: Decided, ledger: Ledger, now: datetime) -> Plan | None:
         if decided.decision is None:
             return None
@@ -170,9 +179,9 @@ class BarStep:
         )
 
     async def _pass_risk(
-        self, intents: Sequence[OrderIntent], decided: Mapping[str, Decided], ledger: Ledger, now: datetime
+        self, intents: Sequence[OrderIntent], bars: Mapping[str, Sequence[Bar]], ledger: Ledger, now: datetime
     ) -> Mapping[str, RiskDecision]:
-        prices = {**ledger.prices, **{symbol: one.close for symbol, one in decided.items()}}
+        prices = {**ledger.prices, **{symbol: exact(new[-1].close) for symbol, new in bars.items()}}
         view = await self._view(ledger, prices, now)
         rules = {symbol: self._rules(symbol, ledger, now) for symbol in {intent.symbol for intent in intents}}
         assessed = assess_all(intents, view, rules, self._config.risk)
@@ -188,9 +197,10 @@ class BarStep:
         return replace(decision, intent=replace(decision.intent, qty=min(answer.qty, decision.intent.qty)))
 
     async def _view(self, ledger: Ledger, prices: Mapping[str, Decimal], now: datetime) -> RiskView:
-        account = await self._worker.call(self._broker.account)
-        positions = await self._worker.call(self._broker.positions)
-        listed = await self._worker.call(self._broker.open_orders)
+        broker = self._broker
+        account, positions, listed = await self._worker.call(
+            lambda: (broker.account(), broker.positions(), broker.open_orders())
+        )
         ours = [working_order(r.intent, r.state.filled_qty, r.state.status) for r in ledger.working]
         sent = [(r.sent_at, r.intent) for r in ledger.orders.values() if r.sent_at is not None]
         today = [intent for at, intent in sent if at is not None and at.date() == now.date()]
