@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 Data = Annotated[
     str,
-    typer.Option(help="FILE.csv|.csv.gz|.parquet, vendored, planted[:seed=7,edge=1], noise[:seed=7], anchored."),
+    typer.Option(
+        help="FILE.csv|.csv.gz|.parquet, vendored, planted[:seed=7,edge=1], noise[:seed=7], anchored, "
+        "alpaca:start=DAY,end=DAY[,feed=iex][,adjustment=split]."
+    ),
 ]
 Symbol = Annotated[str, typer.Option(help="As the venue writes it in orders; SIM for planted and noise.")]
 TimeframeName = Annotated[str, typer.Option(help="1Min, 5Min, 15Min, 30Min, 1Hour, 4Hour or 1Day.")]
@@ -35,6 +38,10 @@ def bars_of(data: str, symbol: str, timeframe: str, until: str | None, *, allow_
     """
     from trader_sdk.data import load_bars
 
+    if data.startswith("alpaca:"):
+        from training.fetching import fetch_once
+
+        fetch_once(data, symbol, timeframe)
     bars = load_bars(data, symbol, timeframe, allow_gaps=allow_gaps)
     if allow_gaps:
         _refuse_foreign(bars, data)

@@ -32,12 +32,13 @@ class MarketWindows:
         matrix = torch.tensor(features, device=device)
         rows, columns = matrix.shape
         self.device, self.stop, self._window = device, rows, window
-        self._view = matrix.as_strided((rows - window + 1, window, columns), (columns, columns, 1))
+        # Windows overlap, and each lies in one piece: rows of a matrix that is nowhere stored.
+        self._view = matrix.as_strided((rows - window + 1, window * columns), (columns, 1))
 
     def at(self, rows: Tensor | NDArray[np.int64]) -> Tensor:
         """Return float32 (B, window * 53): for each of ``rows`` (B,) the window that ends with it, oldest bar first."""
         index = torch.as_tensor(rows, device=self.device) - (self._window - 1)
-        return self._view[index].flatten(1)
+        return self._view.index_select(0, index)
 
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
@@ -82,7 +83,11 @@ class WindowLinear(nn.Module):
 
     def account_sums(self, account: Tensor) -> Tensor:
         """Return (..., hidden) of account columns (..., k), which repeat over the window, with bias."""
-        return account @ self.account.sum(dim=1).T + self.bias
+        return account @ self.account_weight() + self.bias
+
+    def account_weight(self) -> Tensor:
+        """Return (k, hidden) weights of account columns, which repeat over the window."""
+        return self.account.sum(dim=1).T
 
     def forward(self, obs: Tensor) -> Tensor:
         """Return (N, hidden) of whole observations (N, obs_dim): the reference."""

@@ -79,6 +79,8 @@ class Actor:
         self._network, self._windows, self._group = network, windows, envs_per_bar
         self._starts = np.zeros(num_bars, np.int64)
         self._runs = [torch.empty(0)] * num_bars
+        layer = network.first_layer
+        self._account, self._bias = layer.account_weight().detach(), layer.bias.detach()
 
     @torch.no_grad()
     def evaluate(self, rows: NDArray[np.int64], account: Floats32, *, ahead: int = 1) -> tuple[Tensor, Floats32]:
@@ -93,7 +95,7 @@ class Actor:
             if not 0 <= row - self._starts[bar] < len(self._runs[bar]):
                 self._starts[bar], self._runs[bar] = row, self._run(int(row), ahead)
         sums = torch.stack([run[row - start] for run, row, start in zip(self._runs, rows, self._starts, strict=True)])
-        first = self._network.first_layer.account_sums(torch.from_numpy(account).to(sums.device))
+        first = torch.from_numpy(account).to(sums.device) @ self._account + self._bias
         logits, values = self._network.heads(sums.repeat_interleave(self._group, dim=0) + first)
         return logits, values.cpu().numpy()
 

@@ -21,7 +21,7 @@ def scripts() -> Iterator[SimpleNamespace]:
     """Return the scripts, found where they are run from."""
     sys.path.insert(0, str(ROOT / "scripts"))
     try:
-        names = ("honesty", "honesty_runs", "honesty_page", "honesty_oracle")
+        names = ("honesty", "honesty_runs", "honesty_page", "honesty_oracle", "oracle_share")
         yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
     finally:
         sys.path.remove(str(ROOT / "scripts"))
@@ -69,3 +69,24 @@ def test_page_is_what_its_figures_say(scripts: SimpleNamespace) -> None:
     """The page is rendered from the JSON beside it."""
     figures = json.loads(PUBLISHED.read_text("utf-8"))
     assert PUBLISHED.with_suffix(".md").read_text("utf-8") == scripts.honesty_page.page(figures)
+
+
+def test_policy_and_oracle_trade_the_same_windows(scripts: SimpleNamespace) -> None:
+    """On a small market the share is one return over the other; the oracle earns, and nothing without an edge."""
+    small = scripts.honesty_runs.Scale((4_000, 400, 2_000), 7_100, 32_768)
+    share = scripts.oracle_share.measured(3, small)
+    assert share.share == pytest.approx(share.policy / share.oracle)
+    assert share.oracle > 0.02
+    run = scripts.honesty_runs.prepared(1.0, 3, small)
+    never = scripts.honesty_oracle.Oracle(1.0, -1.0)
+    market = scripts.honesty_oracle.PlantedMarket(seed=3, n_bars=7_100)
+    assert scripts.oracle_share.oracle_net(run, never, market) == 0.0
+
+
+def test_published_share_is_most_of_the_oracle(scripts: SimpleNamespace) -> None:
+    """At least five markets, more than half of the oracle's net return in each, and the page says so."""
+    published = PUBLISHED.with_name("oracle-share.json")
+    figures = json.loads(published.read_text("utf-8"))
+    assert len(figures["rows"]) >= 5
+    assert min(row["share"] for row in figures["rows"]) > 0.5
+    assert published.with_suffix(".md").read_text("utf-8") == scripts.oracle_share.page(figures)

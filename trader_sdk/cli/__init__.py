@@ -38,7 +38,7 @@ GROUPS: Final[tuple[tuple[str, str, str], ...]] = (
     ("journal", "trader_sdk.cli.journal:app", "Back up and check the journal of a run."),
     ("config", "trader_sdk.cli.config:app", "Settings: profiles and whom to notify."),
     ("features", "trader_sdk.cli.features:app", "Check a feature provider."),
-    ("data", "trader_sdk.cli.data:app", "Look at bars and convert them."),
+    ("data", "trader_sdk.cli.data:app", "Look at bars, convert and fetch them."),
     ("exchange", "trader_sdk.cli.exchange:app", "Serve the embedded paper exchange."),
     ("faults", "trader_sdk.cli.faults:app", "Play faults against the real trader."),
 )

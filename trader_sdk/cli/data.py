@@ -1,4 +1,4 @@
-"""``trader data``: look at bars and convert them."""
+"""``trader data``: look at bars, convert and fetch them."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from trader_sdk.cli.data_fetch import fetch
 from trader_sdk.cli.output import Output
 
 if TYPE_CHECKING:
     from trader_sdk.contract.bars import Bars
 
-app = typer.Typer(help="Look at bars and convert them.", no_args_is_help=True)
+app = typer.Typer(help="Look at bars, convert and fetch them.", no_args_is_help=True)
 
 Source = Annotated[
     str,
     typer.Argument(
         help="FILE.csv, FILE.csv.gz, FILE.parquet, vendored, planted[:seed=7,edge=1,bars=62000], "
-        "noise[:seed=7,bars=62000] or anchored[:seed=7,days=160]."
+        "noise[:seed=7,bars=62000], anchored[:seed=7,days=160], or alpaca:start=DAY,end=DAY after `trader data fetch`."
     ),
 ]
 Symbol = Annotated[str, typer.Option(help="Whose bars.")]
@@ -88,6 +89,9 @@ def export(
         kind=bars.kind.value,
     )
     out.close()
+
+
+app.command("fetch")(fetch)
 
 
 def _facts(bars: Bars) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Final
 from trader_sdk.contract.bars import Bars, DataKind
 from trader_sdk.contract.errors import DataError
 from trader_sdk.contract.timeframe import Timeframe
+from trader_sdk.data import fetched
 from trader_sdk.data.aggregate import aggregate
 from trader_sdk.data.anchored import ANCHORED_DAYS, anchored_bars
 from trader_sdk.data.calendar import get_calendar
@@ -19,7 +20,7 @@ from trader_sdk.data.vendored import vendored_bars
 
 SOURCES: Final = (
     "FILE.csv|.csv.gz|.parquet, vendored, planted[:seed=7,edge=1,bars=62000], noise[:seed=7,bars=62000], "
-    "anchored[:seed=7,days=160]"
+    "anchored[:seed=7,days=160], alpaca:start=DAY,end=DAY[,feed=iex][,adjustment=split]"
 )
 
 
@@ -36,7 +37,8 @@ def load_bars(
     Args:
         source: A path ending in ``.csv``, ``.csv.gz`` or ``.parquet``; ``vendored`` (real daily bars);
             ``planted[:seed=7,edge=1,bars=62000]``, ``noise[:seed=7,bars=62000]`` (symbol SIM) or
-            ``anchored[:seed=7,days=160]`` (minutes inside real days), all three labelled simulated.
+            ``anchored[:seed=7,days=160]`` (minutes inside real days), all three labelled simulated; or
+            ``alpaca:start=2024-01-02,end=2024-06-28``, which ``trader data fetch`` has fetched before.
         symbol: As the venue writes it in orders.
         timeframe: Length of the bars; simulated minutes are aggregated to 5Min..4Hour.
         calendar: Of a file's market, ``XNYS`` or ``24/7``; None: the file's own, or ``24/7`` for symbols with a slash.
@@ -61,12 +63,30 @@ def load_bars(
             _refuse_gaps(bars, source)
         return bars
     name, _, text = source.partition(":")
+    if name == fetched.SOURCE:
+        bars = fetched.read_fetched(asked_of(source, symbol, frame))
+        if not allow_gaps:
+            _refuse_gaps(bars, source)
+        return bars
     maker = _MAKERS.get(name)
     if maker is None:
         raise DataError(
             "BARS", "unknown source of bars", where="source", expected=SOURCES, found=source, remedy="Choose a source."
         )
     return maker(_settings(source, text), symbol, frame)
+
+
+def asked_of(source: str, symbol: str, timeframe: Timeframe | str) -> fetched.Asked:
+    """Return what a source that begins with ``alpaca:`` asks for.
+
+    Raises:
+        DataError: It is another source, or its settings cannot be read.
+        UsageError: Unknown timeframe.
+    """
+    name, _, text = source.partition(":")
+    if name != fetched.SOURCE:
+        raise DataError("BARS", "only Alpaca's bars are fetched", where="source", expected=fetched.FORM, found=source)
+    return fetched.Asked.of(_settings(source, text), symbol, _timeframe(timeframe))
 
 
 def _timeframe(timeframe: Timeframe | str) -> Timeframe:
