@@ -36,6 +36,15 @@ class Samples:
     start = START
 
     @staticmethod
+    def files_of(root: Path) -> dict[str, bytes]:
+        """Return every file of an archive that readers look at."""
+        return {
+            path.relative_to(root).as_posix(): path.read_bytes()
+            for path in sorted(root.rglob("*"))
+            if path.is_file() and not path.name.startswith((".lock", "index.sqlite"))
+        }
+
+    @staticmethod
     def gate_block(**changes: Any) -> dict[str, Any]:
         """Return a GATE block that clears every bar and floor."""
         block = {

@@ -60,7 +60,10 @@ class ChainBuilder:
         return record
 
     def run(self, *models: tuple[str, str, int, str | None], at: datetime | None = None) -> str:
-        """Archive a run of models (symbol, class, number of the policy, letter of the data); return its timestamp."""
+        """Archive a run of models (symbol, class, number of the policy, data); return its timestamp.
+
+        Data is a letter, the digest's, with or without a digit behind it: the day that judged.
+        """
         timestamp = f"20261121_093000_{len(self.records) + 1}"
         classes = [gate_class for _, gate_class, _, _ in models]
         body = {
@@ -83,7 +86,8 @@ class ChainBuilder:
             "class": gate_class,
             "tier": None if gate_class == "DROP" else "PAPER",
             "policy_sha256": f"sha256:{policy:064x}",
-            "data_digest": None if data is None else f"sha256:{64 * data}",
+            "data_digest": None if data is None else f"sha256:{64 * data[0]}",
+            "judged": _judged(data),
             "digest": f"sha256:{len(self.records):064x}",
         }
 
@@ -107,6 +111,12 @@ class ChainBuilder:
     def recall(self, *names: str) -> None:
         """Forbid names."""
         self.add(AuditKind.RECALL, {"names": list(names), "why": "leaked"})
+
+
+def _judged(data: str | None) -> dict[str, str] | None:
+    if data is None or len(data) == 1:
+        return None  # as records of 0.1.0
+    return {"first": f"2026-01-0{data[1]}T14:30:00Z", "last": f"2026-01-0{data[1]}T20:59:00Z"}
 
 
 @pytest.fixture

@@ -90,7 +90,7 @@ def test_edited_database_is_found_and_made_right(kept: Chain, root: Path, edit: 
         before = index.dump()
     with closing(sqlite3.connect(root / "index.sqlite")) as database:
         assert database.execute(edit).rowcount > 0 or "challengers" in edit
-        database.execute("INSERT INTO trials VALUES ('X', '1Day', '', 1)")
+        database.execute("INSERT INTO trials VALUES ('X', '1Day', 1)")
         database.commit()
     edited = (root / "index.sqlite").read_bytes()
     assert wrong(root, kept) == ["index.sqlite"]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from trader_sdk.archive.index.archive_index import ArchiveIndex, Step
 from trader_sdk.archive.slots import ArchiveState, FoldedState, SlotKey, fold
+from trader_sdk.archive.trials import Judged
 from trader_sdk.contract.audit import AuditKind
 from trader_sdk.contract.errors import ArchiveError
 from trader_sdk.contract.timeframe import Timeframe
@@ -19,7 +20,13 @@ Chain = Any
 """The builder of conftest.py, which cannot be imported from here."""
 SYMBOLS = ("AAPL", "BTC/USD", "never judged")
 POLICIES = range(1, 5)
-DATA = (None, "d", "e")
+DATA = (None, "d", "e", "d1", "e1", "e2")
+LOOKS = (
+    None,
+    Judged(f"sha256:{64 * 'd'}", "2026-01-01T00:00:00Z", "2026-01-01T15:00:00Z"),
+    Judged(f"sha256:{64 * 'f'}", "2026-01-01T20:59:00Z", "2026-01-03T00:00:00Z"),
+    Judged(f"sha256:{64 * 'f'}", "2026-01-02T21:00:00Z", "2026-01-03T00:00:00Z"),
+)
 
 
 def key_of(symbol: str) -> SlotKey:
@@ -35,7 +42,7 @@ def slot_answers(state: ArchiveState, key: SlotKey) -> Iterator[Any]:
     yield list(state.newest_first(key))
     yield [state.verdicts_of(key, limit) for limit in (None, 0, 1, 3)]
     yield state.history(key.symbol)
-    yield [state.trials(key, data and f"sha256:{64 * data}") for data in DATA]
+    yield [state.trials(key, look) for look in LOOKS]
     for policy in POLICIES:
         yield state.newest_verdict(key, f"m-{policy}")
         yield [state.newest_verdict(key, f"m-{policy}", f"sha256:{other:064x}") for other in POLICIES]
