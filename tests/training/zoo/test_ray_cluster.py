@@ -11,13 +11,11 @@ from typing import Any
 
 import pytest
 
-from training.config import preset
-from training.zoo import Status, ZooSpec, load_specs, train_all_active
+from training.zoo import Status, ZooSpec, train_all_active
 from training.zoo.job import Job
+from training.zoo.knobs import Overrides
 from training.zoo.ray_cluster import STARTED_FILE, RayCluster
 from training.zoo.training import Nobody, ZooSettings
-
-ray = pytest.importorskip("ray", reason='Ray is not installed: pip install -e ".[ray]"')
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +23,7 @@ def cluster(monkeypatch_module: pytest.MonkeyPatch) -> Any:
     """Return the address of two nodes, one processor each."""
     monkeypatch_module.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch_module.setenv("RAY_worker_niceness", "0")
+    import ray
     from ray.cluster_utils import Cluster
 
     two = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
@@ -65,16 +64,14 @@ class KillOnce(Nobody):
 
 def test_two_nodes_train_what_one_process_trains_even_when_a_worker_is_killed(
     cluster: str,
-    sample_zoo: Any,
     tmp_path: Path,
     settings_in: Callable[..., ZooSettings],
     here: Any,
-    tiny: dict[str, Any],
     refuse_to_train: Any,
 ) -> None:
     """Equal digests of the weights; the killed worker's run goes on elsewhere; a killed driver takes what has ended."""
-    wanted = [spec for spec in load_specs() if spec.id in ("default", "long-horizon")]
-    settings = settings_in(tmp_path, base=preset("laptop", **{**tiny, "total_steps": 8 * 32 * 24}), baseline=False)
+    wanted = [ZooSpec(id="long-horizon", overrides=Overrides(horizon=20, total_steps=8 * 32 * 16))]
+    settings = settings_in(tmp_path, baseline=False)
     alone = replace(settings, out=tmp_path / "alone", archive=str(tmp_path / "other"))
     expected = {result.spec_id: result.policy_sha256 for result in train_all_active(wanted, alone, runner=here)}
     killer = KillOnce("long-horizon")
