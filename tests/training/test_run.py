@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,24 @@ def test_run_is_archived_whatever_its_verdict(small_run: TrainResult) -> None:
     (verdict,) = small_run.archived.assessments
     assert verdict.symbol == "SIM"
     assert verdict.n_trials == 1
+
+
+def test_gate_of_one_bar_less_is_another_look_at_the_same_bars(
+    small_bars: Bars, small_run: TrainResult, tmp_path: Path
+) -> None:
+    """As with another ``--until``: the digest of the data is new, the bars that judge are not."""
+    assert small_run.archived is not None
+    archive = tmp_path / "archive"
+    shutil.copytree(small_run.archived.path.parent, archive)
+    fewer = small_bars.slice(0, len(small_bars) - 1)
+    config = preset("laptop", **{**SMALL, "total_steps": 16 * 32 * 2})
+    again = train(fewer, config, out=tmp_path / "run", source="planted:bars=3500", archive=archive)
+    assert again.archived is not None
+    (verdict,), (before,) = again.archived.assessments, small_run.archived.assessments
+    assert verdict.data is not None
+    assert before.data is not None
+    assert verdict.data.digest != before.data.digest
+    assert (before.n_trials, verdict.n_trials) == (1, 2)
 
 
 def test_verify_run_accepts_a_finished_run(small_run: TrainResult) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from trader_sdk.archive.trials import Judged
 from trader_sdk.contract.audit import AuditKind, AuditRecord, Override
 from trader_sdk.contract.document import parse_document
 from trader_sdk.contract.errors import ArchiveError, UsageError
@@ -47,6 +48,7 @@ class VerdictRef:
         slot: Its symbol and timeframe.
         run: Timestamp of its run.
         digest: Of the verdict's canonical JSON.
+        judged: Which bars judged it; None in records of releases that did not say.
     """
 
     id: str
@@ -59,6 +61,7 @@ class VerdictRef:
     data_digest: str | None
     digest: str
     at: datetime
+    judged: Judged | None = None
 
 
 class Held(NamedTuple):
@@ -186,6 +189,7 @@ _READERS = {
 
 
 def _verdict_ref(plain: Mapping[str, Any], run: str, at: datetime) -> VerdictRef:
+    judged = plain.get("judged")
     return VerdictRef(
         id=plain["id"],
         version_id=plain["version_id"],
@@ -197,4 +201,5 @@ def _verdict_ref(plain: Mapping[str, Any], run: str, at: datetime) -> VerdictRef
         data_digest=plain["data_digest"],
         digest=plain["digest"],
         at=at,
+        judged=None if judged is None else Judged(plain["data_digest"], str(judged["first"]), str(judged["last"])),
     )

@@ -12,6 +12,7 @@ from trader_sdk.archive.codec import encode, jsonable
 from trader_sdk.archive.layout import SUMMARY_FILE, run_timestamp, version_id
 from trader_sdk.archive.policy import HOUSE_POLICY, ModelGatingConfig
 from trader_sdk.archive.slots import ArchiveState, SlotKey
+from trader_sdk.archive.trials import Judged
 from trader_sdk.contract.document import parse_document
 from trader_sdk.contract.errors import ArchiveError
 from trader_sdk.contract.summary import Summary, SummaryModel
@@ -71,7 +72,7 @@ def _verdict(
     slot = SlotKey(model.symbol, model.timeframe)
     choice = choose_checkpoint(model, base, policy)
     artefacts = describe_or_refuse(choice.path, slot)
-    earlier = 0 if state is None else state.trials(slot, model.data.digest if model.data else None)
+    earlier = 0 if state is None else state.trials(slot, Judged.of(choice.evidence, model.data))
     return build_verdict(
         model,
         choice,

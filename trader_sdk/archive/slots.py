@@ -12,6 +12,7 @@ from trader_sdk.archive.changes import Recall as Recall
 from trader_sdk.archive.changes import RunRef as RunRef
 from trader_sdk.archive.changes import SlotKey as SlotKey
 from trader_sdk.archive.changes import VerdictRef as VerdictRef
+from trader_sdk.archive.trials import Judged
 from trader_sdk.contract.audit import AuditRecord, Override
 from trader_sdk.contract.slot_state import Challenger, Champion, SlotState, Stage
 from trader_sdk.contract.verdicts import GateClass
@@ -81,8 +82,8 @@ class ArchiveState(Protocol):
     def newest_verdict(self, key: SlotKey, version_id: str, policy_sha256: str | None = None) -> VerdictRef | None:
         """Return the newest verdict about a version in a slot."""
 
-    def trials(self, key: SlotKey, data_digest: str | None) -> int:
-        """Return how many runs judged a slot on this data; where nobody says which data it was, every run counts."""
+    def trials(self, key: SlotKey, judged: Judged | None) -> int:
+        """Return how many runs judged a slot on some of these bars; where nobody says which they were, each counts."""
 
     def recall_of(self, *names: str) -> Recall | None:
         """Return the first recall that names a version or digest, with or without its ``sha256:`` prefix."""
@@ -213,9 +214,9 @@ class FoldedState:
             None,
         )
 
-    def trials(self, key: SlotKey, data_digest: str | None) -> int:
-        """Return how many runs judged a slot on this data; where nobody says which data it was, every run counts."""
-        return sum(data_digest in (None, ref.data_digest) for ref in self.newest_first(key))
+    def trials(self, key: SlotKey, judged: Judged | None) -> int:
+        """Return how many runs judged a slot on some of these bars; where nobody says which they were, each counts."""
+        return sum(judged is None or judged.shares_bars_with(ref.judged) for ref in self.newest_first(key))
 
     def recall_of(self, *names: str) -> Recall | None:
         """Return the first recall that names a version or digest, with or without its ``sha256:`` prefix."""

@@ -28,6 +28,7 @@ from trader_sdk.archive.slots import ArchiveState, SlotKey
 from trader_sdk.archive.store.audit import AuditLog
 from trader_sdk.archive.store.chain import ChainHead
 from trader_sdk.archive.store.durable import sync_folder, write_new
+from trader_sdk.archive.trials import Judged
 from trader_sdk.archive.verified import verified_state
 from trader_sdk.contract.audit import AuditKind, Who
 from trader_sdk.contract.summary import Summary, SummaryModel
@@ -86,7 +87,7 @@ class RunWriter:
         slot = SlotKey(model.symbol, model.timeframe)
         choice = choose_checkpoint(model, base, self.policy)
         artefacts = store_or_refuse(choice.path, folder, slot)
-        earlier = state.trials(slot, model.data.digest if model.data else None)
+        earlier = state.trials(slot, Judged.of(choice.evidence, model.data))
         return build_verdict(
             model,
             choice,
@@ -157,6 +158,7 @@ def count_of(verdicts: Sequence[Verdict], gate_class: GateClass) -> int:
 
 
 def _reference(verdict: Verdict) -> dict[str, Any]:
+    judged = Judged.of(verdict.evidence, verdict.data)
     return {
         "id": verdict.id,
         "version_id": verdict.version_id,
@@ -166,5 +168,6 @@ def _reference(verdict: Verdict) -> dict[str, Any]:
         "tier": verdict.tier.value if verdict.tier else None,
         "policy_sha256": verdict.policy_sha256,
         "data_digest": verdict.data.digest if verdict.data else None,
+        "judged": None if judged is None else {"first": judged.first, "last": judged.last},
         "digest": digest_of(verdict),
     }

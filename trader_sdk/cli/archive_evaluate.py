@@ -91,8 +91,10 @@ def _evaluated(
     archive: str | None,
 ) -> Evaluation:
     from trader_sdk.archive.slots import SlotKey
+    from trader_sdk.archive.trials import Judged
     from trader_sdk.contract.costs import cost_model
     from trader_sdk.data import load_bars
+    from trader_sdk.data.gaps import time_text
     from trader_sdk.evaluate import Columns
     from trader_sdk.evaluate import evaluate as evaluate_model
     from trader_sdk.model import NativeModelWrapper
@@ -101,7 +103,8 @@ def _evaluated(
     symbol, timeframe = (_stated(model, name, given) for name, given in zip(("symbol", "timeframe"), slot, strict=True))
     bars = load_bars(data, symbol, timeframe)
     state = archive_state(archive) if archive is not None else None
-    earlier = 0 if state is None else state.trials(SlotKey(bars.symbol, bars.timeframe), bars.digest)
+    later = Judged(bars.digest, time_text(max(int(bars.t[0]), word.ns)), time_text(int(bars.t[-1])))
+    earlier = 0 if state is None else state.trials(SlotKey(bars.symbol, bars.timeframe), later)
     return evaluate_model(
         model,
         bars,

@@ -9,6 +9,7 @@ from typing import Any
 
 from trader_sdk.archive.changes import Change, Held, Recall, RunRef, SlotKey, VerdictRef
 from trader_sdk.archive.index.statements import Parameters, Record
+from trader_sdk.archive.trials import Judged
 from trader_sdk.contract.audit import Override
 from trader_sdk.contract.canonical import canonical_json
 from trader_sdk.contract.timeframe import Timeframe
@@ -56,12 +57,14 @@ def verdict_row(ref: VerdictRef, seq: int, place: int) -> Parameters:
         "data_digest": ref.data_digest,
         "digest": ref.digest,
         "at": _text(ref.at),
+        "judged_first": ref.judged.first if ref.judged else None,
+        "judged_last": ref.judged.last if ref.judged else None,
     }
 
 
 def verdict_of(row: Record) -> VerdictRef:
     """Return the verdict of a row."""
-    _, _, id_, run, version_id, symbol, timeframe, class_, tier, policy_sha256, data_digest, digest, at = row
+    _, _, id_, run, version_id, symbol, timeframe, class_, tier, policy_sha256, data_digest, digest, at, *judged = row
     return VerdictRef(
         id=id_,
         version_id=version_id,
@@ -73,6 +76,7 @@ def verdict_of(row: Record) -> VerdictRef:
         data_digest=data_digest,
         digest=digest,
         at=datetime.fromisoformat(at),
+        judged=Judged(data_digest, *judged) if judged[0] is not None else None,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-REVISION: Final = "0002"
+REVISION: Final = "0003"
 """The newest migration: the schema below."""
 
 METADATA: Final = sa.MetaData()
@@ -60,6 +60,8 @@ VERDICTS: Final = sa.Table(
     _text("data_digest", optional=True),
     _text("digest"),
     _text("at"),
+    _text("judged_first", optional=True),
+    _text("judged_last", optional=True),
     sa.Index("verdicts_by_slot", "symbol", "timeframe", "audit_seq"),
     sa.Index("verdicts_by_version", "symbol", "timeframe", "version_id", "audit_seq"),
     **_CLUSTERED,
@@ -107,10 +109,7 @@ TRIALS: Final = sa.Table(
     METADATA,
     _text("symbol", key=True),
     _text("timeframe", key=True),
-    _text("data_digest", key=True),
     _number("runs"),
     **_CLUSTERED,
 )
-"""How many runs judged a slot, by the digest of their data; :data:`ANY_DATA` counts them all."""
-
-ANY_DATA: Final = ""
+"""How many runs judged a slot, whatever their bars."""

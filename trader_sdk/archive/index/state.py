@@ -9,9 +9,9 @@ from typing import Final, Generic, TypeVar
 from trader_sdk.archive.changes import Recall, RunRef, SlotKey, VerdictRef
 from trader_sdk.archive.index import statements as sql
 from trader_sdk.archive.index.rows import held_of, override_of, recall_of, run_of, slot_row, verdict_key, verdict_of
-from trader_sdk.archive.index.schema import ANY_DATA
 from trader_sdk.archive.index.statements import Record, Session
 from trader_sdk.archive.slots import Pointers, champion_of, pointers_of, slot_state
+from trader_sdk.archive.trials import Judged
 from trader_sdk.contract.audit import Override
 from trader_sdk.contract.slot_state import Champion, SlotState
 from trader_sdk.contract.timeframe import Timeframe
@@ -97,7 +97,7 @@ class IndexedState:
 
     def keys(self) -> list[SlotKey]:
         """Return every slot that has a verdict, sorted."""
-        return sorted(map(_key, self._session.every(sql.JUDGED_SLOTS, {"data_digest": ANY_DATA})))
+        return sorted(map(_key, self._session.every(sql.JUDGED_SLOTS)))
 
     def slot(self, key: SlotKey) -> SlotState:
         """Return a slot with all that happened in it; an empty one where nothing was ever approved."""
@@ -151,9 +151,13 @@ class IndexedState:
         refs = map(verdict_of, iter(cursor.fetchone, None))
         return next((ref for ref in refs if policy_sha256 in (None, ref.policy_sha256)), None)
 
-    def trials(self, key: SlotKey, data_digest: str | None) -> int:
-        """Return how many runs judged a slot on this data; where nobody says which data it was, every run counts."""
-        row = self._session.one(sql.TRIALS_OF, {**slot_row(key), "data_digest": data_digest or ANY_DATA})
+    def trials(self, key: SlotKey, judged: Judged | None) -> int:
+        """Return how many runs judged a slot on some of these bars; where nobody says which they were, each counts."""
+        if judged is None:
+            row = self._session.one(sql.TRIALS_OF, slot_row(key))
+        else:
+            bars = {"data_digest": judged.digest, "judged_first": judged.first, "judged_last": judged.last}
+            row = self._session.one(sql.LOOKS_AT, {**slot_row(key), **bars})
         return int(row[0]) if row else 0
 
     def recall_of(self, *names: str) -> Recall | None:

@@ -14,7 +14,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import psycopg
 
 from trader_sdk.archive.index.schema import (
-    ANY_DATA,
     CHALLENGERS,
     HEAD,
     METADATA,
@@ -211,16 +210,25 @@ FIRST_TRIAL: Final = {
     "sqlite": sqlite.insert(TRIALS).on_conflict_do_nothing(),
     "postgresql": postgresql.insert(TRIALS).on_conflict_do_nothing(),
 }
-COUNT_TRIAL: Final = (
-    sa.update(TRIALS)
-    .values(runs=TRIALS.c.runs + sa.literal_column("1"))
+COUNT_TRIAL: Final = sa.update(TRIALS).values(runs=TRIALS.c.runs + sa.literal_column("1")).where(_of(TRIALS, *_SLOT))
+TRIALS_OF: Final = sa.select(TRIALS.c.runs).where(_of(TRIALS, *_SLOT))
+LOOKS_AT: Final = (
+    sa.select(sa.func.count())
+    .select_from(VERDICTS)
     .where(
-        _of(TRIALS, *_SLOT),
-        TRIALS.c.data_digest.in_([sa.literal_column(f"'{ANY_DATA}'"), sa.bindparam("data_digest")]),
+        _of(VERDICTS, *_SLOT),
+        sa.or_(
+            _of(VERDICTS, "data_digest"),
+            VERDICTS.c.judged_first.is_(None),
+            sa.and_(
+                VERDICTS.c.judged_first <= sa.bindparam("judged_last"),
+                VERDICTS.c.judged_last >= sa.bindparam("judged_first"),
+            ),
+        ),
     )
 )
-TRIALS_OF: Final = sa.select(TRIALS.c.runs).where(_of(TRIALS, *_SLOT, "data_digest"))
-JUDGED_SLOTS: Final = sa.select(TRIALS.c.symbol, TRIALS.c.timeframe).where(_of(TRIALS, "data_digest"))
+"""Verdicts about bars of which some are asked for; those that do not say theirs are among them."""
+JUDGED_SLOTS: Final = sa.select(TRIALS.c.symbol, TRIALS.c.timeframe)
 
 CLEAR: Final = {table.name: sa.delete(table) for table in METADATA.sorted_tables}
 DUMP: Final = {table.name: sa.select(table).order_by(*table.primary_key) for table in METADATA.sorted_tables}

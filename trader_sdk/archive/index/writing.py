@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -18,7 +19,7 @@ from trader_sdk.archive.index.rows import (
     verdict_of,
     verdict_row,
 )
-from trader_sdk.archive.index.schema import ANY_DATA, METADATA
+from trader_sdk.archive.index.schema import METADATA
 from trader_sdk.archive.index.statements import Parameters, Session
 from trader_sdk.archive.slots import FoldedState
 from trader_sdk.archive.store.chain import ChainHead, HeadMovedError, head_of
@@ -91,15 +92,9 @@ def _write_run(session: Session, change: Change, run: RunRef) -> None:
 
 
 def _count_trial(session: Session, row: Parameters) -> None:
-    """Count a run for the slot and for its data; what was never counted begins at one."""
-    digests = _counted_digests(row["data_digest"])
-    if session.run(sql.COUNT_TRIAL, row).rowcount < len(digests):
-        for digest in digests:
-            session.run(sql.FIRST_TRIAL[session.dialect_name], {**row, "data_digest": digest, "runs": 1})
-
-
-def _counted_digests(data_digest: str | None) -> tuple[str, ...]:
-    return (ANY_DATA, data_digest) if data_digest else (ANY_DATA,)
+    """Count a run for the slot; one that was never counted begins at one."""
+    if session.run(sql.COUNT_TRIAL, row).rowcount < 1:
+        session.run(sql.FIRST_TRIAL[session.dialect_name], {**row, "runs": 1})
 
 
 def _add(session: Session, key: SlotKey, held: Held) -> None:
@@ -163,8 +158,5 @@ class Filling:
 
 
 def _trial_rows(verdicts: Iterable[VerdictRef]) -> list[Parameters]:
-    counted: dict[tuple[SlotKey, str], int] = {}
-    for ref in verdicts:
-        for digest in _counted_digests(ref.data_digest):
-            counted[ref.slot, digest] = counted.get((ref.slot, digest), 0) + 1
-    return [{**slot_row(key), "data_digest": digest, "runs": runs} for (key, digest), runs in counted.items()]
+    counted = Counter(ref.slot for ref in verdicts)
+    return [{**slot_row(key), "runs": runs} for key, runs in counted.items()]
