@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -45,9 +46,8 @@ class SymbolDecisions(Mapping[str, Decision]):
 
     def __init__(self, models: Mapping[str, NativeModelWrapper], ready: NDArray[np.bool_]) -> None:
         self._models = models
-        self._rows: dict[int, Floats] = {}
+        self._logits: list[tuple[Places, Floats]] = []
         self.symbols, self.ready = tuple(models), ready
-        self._places = {symbol: place for place, symbol in enumerate(self.symbols)}
         self.seconds = np.zeros(len(models))
         self.actions: NDArray[np.int64] = np.full(len(models), NOT_DECIDED, dtype=np.int64)
 
@@ -57,14 +57,22 @@ class SymbolDecisions(Mapping[str, Decision]):
         decided = self.ready[members] & np.isfinite(own).all(axis=1)
         self.actions[members] = np.where(decided, own.argmax(axis=1), NOT_DECIDED)
         self.seconds[members] = seconds / max(len(members), 1)
-        self._rows.update(zip(members.tolist(), own, strict=True))
+        self._logits.append((members, own))
+
+    @cached_property
+    def _rows(self) -> dict[str, Floats]:
+        # Made when a decision is asked for: whoever reads the arrays does not wait for it.
+        return {
+            self.symbols[place]: row
+            for members, logits in self._logits
+            for place, row in zip(members.tolist(), logits, strict=True)
+            if self.ready[place]
+        }
 
     def __getitem__(self, symbol: str) -> Decision:
-        place = self._places[symbol]
-        if not self.ready[place]:
-            raise KeyError(symbol)
+        row = self._rows[symbol]
         model = self._models[symbol]
-        return decision_from(self._rows[place], model.model_spec, model.sha256)
+        return decision_from(row, model.model_spec, model.sha256)
 
     def __iter__(self) -> Iterator[str]:
         return (symbol for symbol, ready in zip(self.symbols, self.ready.tolist(), strict=True) if ready)

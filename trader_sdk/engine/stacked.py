@@ -36,30 +36,41 @@ class Rings:
         self._rows = np.zeros((count, 2 * window, MARKET_FEATURES), dtype=np.float32)
         self.held = np.zeros(count, dtype=np.int64)
         self._end = np.zeros(count, dtype=np.int64)
+        self._coming: tuple[Places, Floats] | None = None
 
     def push(self, which: Places, rows: Floats) -> None:
-        """Add a row (m, 53) to each of the symbols at ``which``."""
+        """Add a row (m, 53) to each of the symbols at ``which``; its memory is the caller's again afterwards."""
+        self._store()
         for place in which[self._end[which] == 2 * self.window].tolist():
             kept = self.window - 1
             self._rows[place, :kept] = self._rows[place, -kept:]
             self._end[place] = kept
-        ends = self._end[which]
-        if len(which) == len(self._rows) and int(ends.min()) == int(ends.max()):
-            self._rows[:, ends[0]] = rows  # all in step, as nearly always: no scattering
-        else:
-            self._rows[which, ends] = rows
-        self._end[which] = ends + 1
+        # Rows lie far apart, a symbol's own behind one another: they are put there when nobody waits for a decision.
+        self._coming = (which, rows.copy())
+        self._end[which] += 1
         self.held[which] = np.minimum(self.held[which] + 1, self.window)
 
     def hold(self, place: int, rows: Floats) -> None:
         """Hold these rows (at most window, 53) of one symbol instead of what was held."""
+        self._store()
         self._rows[place, : len(rows)] = rows
         self._end[place] = self.held[place] = len(rows)
 
     def newest(self, place: int, count: int) -> Floats:
         """Return the newest rows of one symbol, (count, 53), oldest first; a view."""
+        self._store()
         end = int(self._end[place])
         return self._rows[place, end - count : end]
+
+    def _store(self) -> None:
+        if self._coming is None:
+            return
+        (which, rows), self._coming = self._coming, None
+        ends = self._end[which] - 1
+        if len(which) == len(self._rows) and int(ends.min()) == int(ends.max()):
+            self._rows[:, ends[0]] = rows  # all in step, as nearly always: no scattering
+        else:
+            self._rows[which, ends] = rows
 
 
 class SharedLayers:
