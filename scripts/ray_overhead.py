@@ -20,7 +20,6 @@ from pathlib import Path
 
 from training.config import preset
 from training.zoo import SpecResult, ZooSpec, train_all_active
-from training.zoo.job import Job
 from training.zoo.knobs import Overrides
 from training.zoo.processes import Processes, Runner
 from training.zoo.ray_cluster import RayCluster
@@ -30,24 +29,20 @@ SMALL = {"num_envs": 8, "num_steps": 32, "hidden_dims": (6,), "total_steps": 512
 
 
 class Stopwatch(Nobody):
-    """Notes when the first spec was given away and when each ended."""
+    """Notes when each spec ended."""
 
     def __init__(self) -> None:
         self.moments: list[float] = []
 
-    def began(self, job: Job) -> None:
-        """Note the first job."""
-        if not self.moments:
-            self.moments.append(time.perf_counter())
-
     def ended(self, result: SpecResult) -> None:
         """Note an end."""
         self.moments.append(time.perf_counter())
+        super().ended(result)
 
     @property
     def later(self) -> list[float]:
-        """Return the seconds between ends, the first spec, which waits for the runner itself, left out."""
-        return [after - before for before, after in pairwise(self.moments[1:])]
+        """Return the seconds between ends: the first spec, which waits for the runner itself, is left out."""
+        return [after - before for before, after in pairwise(self.moments)]
 
 
 def main() -> int:
@@ -70,11 +65,10 @@ def main() -> int:
         if policies[0] != policies[1] or not all(policies[0]):
             raise SystemExit("Ray trained other weights than a process did")
     facts = figures(each, whole)
-    print(
-        f"a spec in a process {facts['process_seconds']:.1f} s, on Ray {facts['ray_seconds']:.1f} s: "
-        f"overhead {facts['overhead_seconds']:+.1f} s a spec (quartiles of a spec on Ray {facts['ray_quartiles'][0]:.1f}.."
-        f"{facts['ray_quartiles'][1]:.1f}); the embedded cluster adds {facts['cluster_seconds']:.1f} s to a zoo"
-    )
+    low, high = facts["ray_quartiles"]
+    on_ray = f"on Ray {facts['ray_seconds']:.1f} s (quartiles {low:.1f}..{high:.1f})"
+    print(f"a spec in a process {facts['process_seconds']:.1f} s, {on_ray}: {facts['overhead_seconds']:+.1f} s a spec")
+    print(f"the embedded cluster adds {facts['cluster_seconds']:.1f} s to a zoo")
     if arguments.json_file is not None:
         arguments.json_file.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
     return 0

@@ -157,11 +157,10 @@ def _list(roster: Sequence[ZooSpec], *, as_json: bool) -> None:
 
 
 def _dry_run(picked: Sequence[ZooSpec], settings: ZooSettings, budget: int | None, *, as_json: bool) -> int:
-    from training.zoo.overlay import resolve_spec
     from training.zoo.training import chosen_specs
 
     bars = settings.load()
-    chosen = [resolve_spec(spec, settings.base) for spec in chosen_specs(picked, settings.slot_folder(bars), budget)]
+    chosen = [settings.resolve(spec) for spec in chosen_specs(picked, settings.slot_folder(bars), budget)]
     for each in chosen:
         if as_json:
             typer.echo(json_module.dumps({"event": "zoo_would_train", **each.as_plain()}))

@@ -38,6 +38,7 @@ class Overrides(BaseModel):
         gamma: Discount.
         clip_coef: PPO's clip.
         cost_model: What trading costs while training and judging.
+        reward: Money alone, or the weighted terms of ``composite_v25``; those reward the next bar only.
         seed: Weights, environments and minibatches.
     """
 
@@ -56,6 +57,7 @@ class Overrides(BaseModel):
     gamma: Annotated[float, Field(ge=0, le=1)] | None = None
     clip_coef: PositiveFloat | None = None
     cost_model: str | None = None
+    reward: Literal["net_log_return", "composite_v25"] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
 
     def turned(self) -> dict[str, Any]:
@@ -78,6 +80,7 @@ KNOBS: Final[Mapping[str, str]] = MappingProxyType(
         "gamma": "number 0..1",
         "clip_coef": "number > 0",
         "cost_model": f"text, one of {', '.join(COST_MODELS)}",
+        "reward": "net_log_return or composite_v25",
         "seed": "whole number >= 0",
     }
 )

@@ -12,7 +12,7 @@ from trader_sdk.archive.layout import model_key
 from trader_sdk.archive.location import locate
 from trader_sdk.archive.policy import ModelGatingConfig
 from trader_sdk.contract.bars import Bars
-from training.config import TrainConfig, preset
+from training.config import TrainConfig, preset, with_costs_of
 from training.zoo.bars import load_until
 from training.zoo.baseline import BASELINE, baseline_of
 from training.zoo.job import Job, SpecResult, Status, read_job, read_result
@@ -35,7 +35,8 @@ class ZooSettings:
         source, symbol, timeframe, until: The bars: one vintage for everybody.
         archive: Where what passes is registered: a folder, a name or a URL.
         out: Folder for jobs, marks and the trial ledger; ``SLOT/SPEC/DATE`` below it.
-        base: Configuration that specs are laid over.
+        base: Configuration that specs are laid over. Where it names no costs, they are those of the symbol's asset
+            class.
         gate: A desk's own gate policy.
         threads: Of each training process.
         memory_mb: Most memory of each; None for no limit.
@@ -53,6 +54,10 @@ class ZooSettings:
     threads: int = 1
     memory_mb: int | None = None
     baseline: bool = True
+
+    def resolve(self, spec: ZooSpec) -> ResolvedSpec:
+        """Lay a spec over the base."""
+        return resolve_spec(spec, with_costs_of(self.symbol, self.base))
 
     def load(self) -> Bars:
         """Return the bars."""
@@ -123,7 +128,7 @@ def train_all_active(
     """
     bars = settings.load()
     chosen = chosen_specs(specs, settings.slot_folder(bars), budget)
-    resolved = [resolve_spec(spec, settings.base) for spec in chosen]
+    resolved = [settings.resolve(spec) for spec in chosen]
     locate(settings.archive).check_writable()
     if beside and settings.baseline:
         resolved += baseline_of(settings.archive, bars)
@@ -198,5 +203,5 @@ def _job_of(
 
 def _not_run(spec: ZooSpec, settings: ZooSettings) -> SpecResult:
     why = "retired" if spec.status is SpecStatus.RETIRED else "beyond the budget"
-    digest = resolve_spec(spec, settings.base).digest
+    digest = settings.resolve(spec).digest
     return SpecResult(spec_id=spec.id, label=spec.label, digest=digest, status=Status.NOT_RUN, detail=why)

@@ -13,6 +13,7 @@ from training.zoo import ModelSpecError, ZooSpec, load_specs, resolve_spec, spec
 from training.zoo.knobs import KNOBS, Overrides
 from training.zoo.rotation import stalest
 from training.zoo.spec import SAMPLE, named, parse_specs
+from training.zoo.training import ZooSettings
 
 
 @pytest.mark.parametrize("path", [SAMPLE, SAMPLE.with_suffix(".toml")], ids=lambda path: path.suffix)
@@ -41,6 +42,7 @@ def test_every_knob_is_listed_and_changes_the_configuration() -> None:
         "gamma": 0.5,
         "clip_coef": 0.5,
         "cost_model": "crypto@1",
+        "reward": "composite_v25",
         "seed": 99,
     }
     (plain,) = parse_specs([{"id": "x"}], where="t")
@@ -49,6 +51,25 @@ def test_every_knob_is_listed_and_changes_the_configuration() -> None:
         (spec,) = parse_specs([{"id": "x", "overrides": {name: value}}], where="t")
         digests.add(resolve_spec(spec).digest)
     assert len(digests) == len(KNOBS)
+
+
+def test_costs_are_those_of_the_symbol_unless_a_spec_or_the_base_names_others() -> None:
+    """A zoo of a crypto pair pays the venue's commission in training too; what is named stays as it is named."""
+    plain, own = ZooSpec(id="a"), ZooSpec(id="b", overrides=Overrides(cost_model="us_equity@1"))
+    bars = {"source": "noise", "timeframe": "1Hour", "archive": "a"}
+    pair = ZooSettings(symbol="BTC/USD", **bars)
+    assert pair.resolve(plain).config.cost_model == "crypto@1"
+    assert pair.resolve(own).config.cost_model == "us_equity@1"
+    assert ZooSettings(symbol="AAPL", **bars).resolve(plain).config.cost_model == "us_equity@1"
+    told = ZooSettings(symbol="BTC/USD", base=preset("laptop", cost_model="us_equity@1"), **bars)
+    assert told.resolve(plain).config.cost_model == "us_equity@1"
+
+
+def test_overrides_that_contradict_each_other_are_refused_by_name() -> None:
+    """The composite reward looks at the next bar only, so that a longer horizon does not fit it."""
+    far = ZooSpec(id="far", overrides=Overrides(horizon=20, reward="composite_v25"))
+    with pytest.raises(ModelSpecError, match=r"reward: composite_v25, expected net_log_return"):
+        resolve_spec(far)
 
 
 @pytest.mark.parametrize(
