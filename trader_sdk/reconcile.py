@@ -6,6 +6,7 @@ from a round in which every read succeeded. Applying the actions and asking agai
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -198,11 +199,14 @@ def reconcile(venue: VenueSnapshot, books: Books, *, grace: timedelta = GRACE) -
 
 def _order_actions(venue: VenueSnapshot, books: Books) -> Iterator[Action]:
     by_broker_id = {order.broker_order_id: order for order in venue.orders}
+    imported = Counter(intent.symbol for intent, _ in books.orders.values() if intent.leg == IMPORTED_LEG)
     for order in venue.orders:
         known = books.orders.get(order.client_order_id)
         if known is None:
             if is_ours(order.client_order_id, books.strategy):
-                yield ImportOrder(_imported_intent(order, venue.at), _chain_report(order, by_broker_id))
+                intent = _imported_intent(order, venue.at, attempt=imported[order.symbol])
+                imported[order.symbol] += 1
+                yield ImportOrder(intent, _chain_report(order, by_broker_id))
             continue
         report = _chain_report(order, by_broker_id)
         merged = merge(known[1], report)
@@ -229,7 +233,8 @@ def _chain_report(order: VenueOrder, by_broker_id: Mapping[str, VenueOrder]) -> 
     return replace(order.report, event=tail.report.event, filled_qty=qty, filled_avg_price=paid / qty if qty else None)
 
 
-def _imported_intent(order: VenueOrder, at: datetime) -> OrderIntent:
+def _imported_intent(order: VenueOrder, at: datetime, *, attempt: int) -> OrderIntent:
+    """Return an intent that nobody remembers; numbering them keeps several of a symbol apart in the journal."""
     price = order.limit_price or order.report.filled_avg_price or _ZERO
     submitted = order.submitted_at or at
     return OrderIntent(
@@ -237,7 +242,7 @@ def _imported_intent(order: VenueOrder, at: datetime) -> OrderIntent:
         symbol=order.symbol,
         bar_at=0,
         leg=IMPORTED_LEG,
-        attempt=0,
+        attempt=attempt,
         side=order.side,
         qty=order.qty,
         order_type=OrderType.MARKET if order.limit_price is None else OrderType.LIMIT,

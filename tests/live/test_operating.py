@@ -470,10 +470,12 @@ def test_profile_stands_for_its_state_folder_in_every_command_about_runs(
         (Cause.DAY_LOSS, datetime.now(UTC), "seen", 9),
         (Cause.DAY_LOSS, AT, "", 0),
         (Cause.JOURNAL_REBUILT, AT, "seen", 9),
+        (Cause.SPLIT_BRAIN, AT, "seen", 9),
+        (Cause.CID_COLLISION, AT, "seen", 9),
     ],
 )
 def test_resume_looks_at_the_cause_first(tmp_path: Path, cause: Cause, since: datetime, why: str, code: int) -> None:
-    """A loss is accepted in words, a day's loss ends with the day, and new books need the venue."""
+    """A loss is accepted in words, a day's loss ends with the day, the venue's word needs a running trader."""
     folder = tmp_path / "paper-alpaca-a1"
     started = {"mode": "PAPER-ALPACA", "account_id": "a1", "epoch": 1, "symbols": ["AAPL"]}
     with Journal.open(folder, Stamp("a1", "PAPER-ALPACA", "r1")) as journal:

@@ -25,6 +25,7 @@ from trader_sdk.orders import (
 )
 from trader_sdk.portfolio import Sleeve, SleeveFill
 from trader_sdk.reconcile import (
+    IMPORTED_LEG,
     Abandon,
     Action,
     Books,
@@ -169,6 +170,18 @@ def test_reconcile_imports_what_carries_our_prefix_and_leaves_the_rest() -> None
     )
     actions = reconcile(snapshot(10, ours, foreign), books())
     assert [type(action) for action in actions] == [ImportOrder]
+
+
+def test_reconcile_numbers_what_it_imports() -> None:
+    """Two orders of a symbol that the journal lost are two entries of it, and so is one that comes later."""
+    first, second, later = (
+        at_venue(intent(f"lt1-main-1-AAPL-{n}-e0-0000000{n}"), OrderEvent.FILLED_ALL, 5) for n in "123"
+    )
+    found = [a for a in reconcile(snapshot(10, first, second), books()) if isinstance(a, ImportOrder)]
+    known = books(*((action.intent, SENT) for action in found))
+    found += [a for a in reconcile(snapshot(15, first, second, later), known) if isinstance(a, ImportOrder)]
+    keys = [(a.intent.symbol, a.intent.bar_at, a.intent.leg, a.intent.attempt) for a in found]
+    assert keys == [("AAPL", 0, IMPORTED_LEG, n) for n in range(3)]
 
 
 def test_reconcile_counts_a_replace_chain_as_one_order() -> None:

@@ -28,6 +28,7 @@ from trader_sdk.contract.errors import SdkError
 from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.exchange.fault_plan import KillFault, KillPoint, Stage
 from trader_sdk.faults.archive_acts import Meddler
+from trader_sdk.faults.asks import Asker
 from trader_sdk.faults.forking import fork_server
 from trader_sdk.faults.scenario import Scenario
 from trader_sdk.faults.stage import Address, PlayedVenue
@@ -103,6 +104,7 @@ def run_here(part: Part, told: Told) -> Ended:
     trader.observe(told)
     if meddler is not None:
         trader.observe(meddler.told)
+    trader.observe(Asker(scenario.asks, trader, told).told)
 
     async def run() -> int:
         with signals_handled(trader) if scenario.strikes else nullcontext():

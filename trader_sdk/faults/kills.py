@@ -7,6 +7,8 @@ alone. Then the seven oracles judge the whole session as if nothing had happened
 
 from __future__ import annotations
 
+import os
+import platform
 import random
 import time
 from collections import Counter
@@ -72,7 +74,13 @@ class Tally:
             "ready": None
             if not ready
             else {"n": len(ready), "median": round(ready[len(ready) // 2], 2), "most": round(ready[-1], 2)},
+            "machine": machine(),
         }
+
+
+def machine() -> str:
+    """Return what the campaign ran on, as far as times depend on it."""
+    return f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}"
 
 
 Told = Callable[[str, Mapping[str, Any]], None]
@@ -150,7 +158,11 @@ def _session(
 
 
 def _time_next(part: Part, tally: Tally) -> None:
-    """Time how long a trader takes from nothing to ready, and kill that one too."""
+    """Time how long a trader takes from nothing to ready, and kill that one too.
+
+    Venue time passes first, as before any start: two bad ends each time would be a crash loop after three of them.
+    """
+    let_pass(part.address, _RESTARTED_AFTER)
     began = time.monotonic()
     process, hears = start_apart(part, from_nothing=True)
     for said in heard(hears):

@@ -100,6 +100,12 @@ def _cause(evidence: Evidence) -> str:
     return str(evidence.last_words["cause"]) if evidence.last_words else evidence.ledger.state_cause
 
 
+def _answers(evidence: Evidence) -> str:
+    """Return what came of each thing that a person asked for: ok, held (the cause still holds), or no."""
+    given = [fields for name, fields in evidence.told if name == "answered"]
+    return ",".join("ok" if one["ok"] else "held" if one["is_held"] else "no" for one in given) or "none"
+
+
 def _struck(evidence: Evidence) -> int:
     return len(evidence.struck.get("fired", ()))
 
@@ -132,6 +138,7 @@ _FACTS: Final[Mapping[str, Callable[[Evidence], Fact]]] = {
     "external": _external,
     "splits": _splits,
     "struck": _struck,
+    "answers": _answers,
     "throttled": lambda e: int(e.struck.get("throttled", 0)),
     "quarantined": lambda e: sum(1 for name, _ in e.told if name == "frame_quarantined"),
     "exits_only": lambda e: ",".join(sorted(e.ledger.drifted_at)) or "none",

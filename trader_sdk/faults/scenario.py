@@ -25,6 +25,7 @@ from trader_sdk.contract.errors import ConfigError, UsageError
 from trader_sdk.contract.timeframe import Timeframe
 from trader_sdk.exchange.fault_plan import FaultPlan, parse_plan, read_document
 from trader_sdk.faults.archive_acts import ArchiveAct
+from trader_sdk.faults.asks import Ask
 from trader_sdk.faults.market import FIRST_DAY, HISTORY_BARS, MarketSpec
 from trader_sdk.faults.strikes import Strike
 
@@ -52,6 +53,7 @@ class Scenario(BaseModel):
             start.
         naps: (bar, seconds): after that bar the trader's machine sleeps so long, and its monotonic clock stands still.
         requests_per_minute: The venue's limit, which the trader's own budget knows; None for none.
+        asks: What a person asks of the running trader (:class:`~trader_sdk.faults.asks.Ask`).
         pace_seconds: Real seconds a bar takes, for what lives in real time, such as reconnecting.
         expect: The right outcome by fact (:mod:`~trader_sdk.faults.outcome`); a list must be contained, any other value
             must be equal.
@@ -78,6 +80,7 @@ class Scenario(BaseModel):
     stops: tuple[int, ...] = ()
     jumps: tuple[tuple[int, float], ...] = ()
     naps: tuple[tuple[int, float], ...] = ()
+    asks: tuple[Ask, ...] = ()
     requests_per_minute: int | None = Field(default=None, gt=0)
     pace_seconds: float = Field(default=0.0, ge=0)
     expect: dict[str, Fact] = Field(default_factory=dict)

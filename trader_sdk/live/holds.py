@@ -72,6 +72,8 @@ _REDUCING: Final = frozenset(
     }
 )
 _CURED_BY_ITSELF: Final = frozenset({Cause.AUTH, Cause.ACCOUNT_BLOCKED, Cause.STORAGE, Cause.CLOCK_SKEW})
+NEEDS_COMPARISON: Final = frozenset({Cause.JOURNAL_REBUILT, Cause.SPLIT_BRAIN, Cause.CID_COLLISION})
+"""Causes that a person may lift only after a comparison with the venue that changed nothing."""
 _GRAVITY: Final[Mapping[TradingState, int]] = {state: rank for rank, state in enumerate(TradingState)}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from trader_sdk.live.control import KILL_FILE, Answer, Command, Request
 from trader_sdk.live.events import Draft
-from trader_sdk.live.holds import Cause, StateKeeper
+from trader_sdk.live.holds import NEEDS_COMPARISON, Cause, Hold, StateKeeper
 from trader_sdk.live.journal import Journal, Stamp, lock_folder
 from trader_sdk.live.operator import Asked, carry_out
 from trader_sdk.live.start_guard import add_checks
@@ -42,12 +42,16 @@ def record(folder: Path, request: Request) -> Answer:
             asked = Asked(request, Cause.OPERATOR, lambda _: None)
             at, states = datetime.now(UTC), StateKeeper(committing, journal)
             add_checks(states, journal.ledger, at)
-            states.checks[Cause.JOURNAL_REBUILT] = lambda _: "start the trader, which compares with the venue first"
+            states.checks |= dict.fromkeys(NEEDS_COMPARISON, _venue_first)
             answer, drafts = carry_out(asked, states, journal.ledger, at)
             committing.commit(drafts)
     finally:
         lock.release()
     return answer
+
+
+def _venue_first(_: Hold) -> str:
+    return "start the trader, which compares with the venue, and ask it then"
 
 
 def release_kill_switch(folder: Path, root: Path, request: Request) -> None:

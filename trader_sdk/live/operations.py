@@ -12,7 +12,7 @@ from trader_sdk.contract.errors import BrokerError, HaltedError
 from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.live.control import Command, Pressed
 from trader_sdk.live.events import Draft
-from trader_sdk.live.holds import Cause, Hold
+from trader_sdk.live.holds import NEEDS_COMPARISON, Cause, Hold
 from trader_sdk.live.kill_switch import KillSwitch
 from trader_sdk.live.opening import Session
 from trader_sdk.live.operator import FLATTEN_LEG, Inbox, carry_out, closing_intents, to_flatten
@@ -23,7 +23,6 @@ from trader_sdk.risk import TradingState
 
 _VENUE_TELLS: Final = frozenset({Cause.ACCOUNT_BLOCKED, Cause.CLOCK_SKEW})
 """Causes that a comparison with the venue lifts by itself once they are cured."""
-_NEEDS_CLEAN_ROUND: Final = frozenset({Cause.JOURNAL_REBUILT, Cause.SPLIT_BRAIN, Cause.CID_COLLISION})
 
 
 class Operations:
@@ -64,7 +63,7 @@ class Operations:
     async def _look_again(self) -> None:
         """Compare with the venue before a person lifts what only the venue can tell to be cured."""
         session = self._session
-        causes = _VENUE_TELLS | _NEEDS_CLEAN_ROUND
+        causes = _VENUE_TELLS | NEEDS_COMPARISON
         if not any(hold.cause in causes for hold in session.journal.ledger.holds):
             return
         try:
@@ -73,7 +72,7 @@ class Operations:
             session.states.checks.update(dict.fromkeys(causes, _says(f"it cannot be looked at: {error.message}")))
             return
         changed = None if report.is_clean else "the comparison just made changed the books; look at them and ask again"
-        session.states.checks.update(dict.fromkeys(_NEEDS_CLEAN_ROUND, _says(changed)))
+        session.states.checks.update(dict.fromkeys(NEEDS_COMPARISON, _says(changed)))
         session.states.checks.update(dict.fromkeys(_VENUE_TELLS, _says("the venue still says so")))
 
     async def cancel_held(self) -> None:

@@ -101,7 +101,7 @@ def _held(asked: Asked, states: StateKeeper, ledger: Ledger, at: datetime) -> An
 def _resumed(request: Request, states: StateKeeper, ledger: Ledger, at: datetime) -> Answer:
     held = [hold for hold in ledger.holds if request.symbol is None or hold.symbol == request.symbol]
     if not held:
-        return Answer(False, f"nothing holds {request.symbol or 'the account'} back", ledger.state.value)
+        return _nothing_to_resume(request.symbol, ledger)
     unread = [hold for hold in held if hold.cause in _NEEDS_WHY and not request.why]
     if unread:
         told = "; ".join(hold.text for hold in unread)
@@ -112,6 +112,18 @@ def _resumed(request: Request, states: StateKeeper, ledger: Ledger, at: datetime
         return Answer(False, f"the cause still holds: {reasons}", ledger.state.value, is_held=True)
     lifted = ", ".join(hold.text for hold in held)
     return Answer(True, f"resumed; lifted {lifted}; now {ledger.state}", ledger.state.value)
+
+
+def _nothing_to_resume(symbol: str | None, ledger: Ledger) -> Answer:
+    """Say that nothing is to be resumed, or what still makes a symbol only reduce that no person may lift."""
+    reasons = {
+        "its position drifted: a comparison with the venue that finds no other lifts it": ledger.drifted_at,
+        "its orders were refused too often: the trader's next start lifts it": ledger.tripped_at,
+    }
+    found = [reason for reason, symbols in reasons.items() if symbol in symbols]
+    if found:
+        return Answer(False, f"{symbol} only reduces; {'; '.join(found)}", ledger.state.value, is_held=True)
+    return Answer(False, f"nothing holds {symbol or 'the account'} back", ledger.state.value)
 
 
 def _switched(request: Request, ledger: Ledger, at: datetime) -> tuple[Answer, list[Draft]]:

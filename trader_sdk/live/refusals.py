@@ -134,7 +134,7 @@ class Refusals:
         """Read an asset again and leave it alone for the session, whatever it says now: the venue has refused it."""
         found = (await self._worker.call(lambda: self._broker.assets([symbol]))).get(symbol)
         line = self._lines[symbol]
-        rules = line.rules if found is None else rules_of(found)
+        rules = line.rules if found is None else replace(rules_of(found), band=line.rules.band)
         shorts = refusal.kind is port.RefusalKind.NOT_SHORTABLE
         line.rules = replace(rules, shortable=False) if shorts else replace(rules, tradable=False)
         body = {"limit": "asset", "symbol": symbol, "cause": f"{refusal.kind.value}: {refusal.message}"}
