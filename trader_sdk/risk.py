@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from trader_sdk.contract.reasons import Reason
-from trader_sdk.orders import OrderIntent, OrderStatus, Side
+from trader_sdk.orders import OrderIntent, OrderStatus, Side, TimeInForce
 from trader_sdk.plan import AssetRules
 
 _ZERO = Decimal(0)
@@ -286,3 +286,25 @@ def assess_all(
         if decision.intent is not None:
             view = view.reserving(decision.intent)
     return MappingProxyType(decisions)
+
+
+def shrunk(decision: RiskDecision, qty: Decimal, asset: AssetRules) -> RiskDecision:
+    """Return ``decision`` with an order of at most ``qty`` on the venue's grid, denied where that leaves none.
+
+    Args:
+        decision: What passed.
+        qty: What somebody else allows, any number; a larger one changes nothing.
+        asset: The venue's rules.
+    """
+    intent = decision.intent
+    if intent is None:
+        return decision
+    if qty.is_nan() or qty <= 0:
+        return replace(decision, intent=None, reason=Reason.HOOK_DENIED)
+    if qty >= intent.qty:
+        return decision
+    grid = asset.whole() if intent.time_in_force is TimeInForce.OPG else asset
+    units = grid.quantise(qty)
+    if grid.is_too_small(units, intent.worst_price):
+        return replace(decision, intent=None, reason=Reason.BELOW_MINIMUM)
+    return replace(decision, intent=replace(intent, qty=units))

@@ -22,6 +22,7 @@ from trader_sdk.risk import (
     assess_all,
     exposure,
     is_reducing,
+    shrunk,
 )
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
@@ -164,3 +165,26 @@ def test_risk_keeps_the_worst_case_inside_every_limit_for_any_bar(
         assert gross <= limits.gross_fraction * equity
         reserved = sum(o.value for o in after.working if o.side is Side.BUY)
         assert VIEW.cash - reserved >= limits.buffer_fraction * equity
+
+
+@pytest.mark.parametrize(
+    ("qty", "time_in_force", "left", "reason"),
+    [
+        ("0", TimeInForce.OPG, None, Reason.HOOK_DENIED),
+        ("-3", TimeInForce.DAY, None, Reason.HOOK_DENIED),
+        ("NaN", TimeInForce.DAY, None, Reason.HOOK_DENIED),
+        ("0.4", TimeInForce.OPG, None, Reason.BELOW_MINIMUM),
+        ("0.001", TimeInForce.DAY, None, Reason.BELOW_MINIMUM),
+        ("2.6666666666666", TimeInForce.OPG, "2", None),
+        ("2.6666666666666", TimeInForce.DAY, "2.666666666", None),
+        ("Infinity", TimeInForce.OPG, "8", None),
+    ],
+)
+def test_shrunk_order_is_one_that_the_venue_takes_or_none(
+    qty: str, time_in_force: TimeInForce, left: str | None, reason: Reason | None
+) -> None:
+    """Whatever somebody else's hook answers: never larger, never off the grid, never of nothing."""
+    passed = assess(replace(order(qty="8"), time_in_force=time_in_force), VIEW, SHARE)
+    decision = shrunk(passed, Decimal(qty), SHARE)
+    assert decision.intent == (None if left is None else replace(order(qty=left), time_in_force=time_in_force))
+    assert decision.reason is reason

@@ -24,7 +24,7 @@ from trader_sdk.live.worker import BrokerWorker
 from trader_sdk.orders import OrderIntent
 from trader_sdk.plan import AssetRules, Book, Plan, hold, plan
 from trader_sdk.portfolio import Sleeve
-from trader_sdk.risk import RiskDecision, RiskView, TradingState, assess, assess_all
+from trader_sdk.risk import RiskDecision, RiskView, TradingState, assess, assess_all, shrunk
 
 _ZERO = Decimal(0)
 _MINUTE: Final = timedelta(minutes=1)
@@ -194,7 +194,7 @@ class BarStep:
         answer = self.pre_trade(decision.intent)
         if answer is None:
             return replace(decision, intent=None, reason=Reason.HOOK_DENIED)
-        return replace(decision, intent=replace(decision.intent, qty=min(answer.qty, decision.intent.qty)))
+        return shrunk(decision, Decimal(answer.qty), self._lines[decision.intent.symbol].rules)
 
     async def _view(self, ledger: Ledger, prices: Mapping[str, Decimal], now: datetime) -> RiskView:
         broker = self._broker
