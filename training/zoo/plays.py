@@ -9,7 +9,7 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from trader_sdk.archive.ledger import FLAT, Ledger
+from trader_sdk.archive.ledger import FLAT
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
@@ -34,11 +34,6 @@ class Play:
     weight: Floats
     market_return: Floats
     cost: Floats
-
-    @classmethod
-    def of(cls, name: str, symbol: str, ledger: Ledger) -> Play:
-        """Return a ledger as a play."""
-        return cls(name, symbol, ledger.start_at, ledger.weight, ledger.market_return, ledger.cost)
 
     def at(self, times: Times) -> Play:
         """Return the same on some of its bars."""
@@ -131,11 +126,6 @@ def paired(plays: Sequence[Play]) -> Paired:
         if name in seen
     }
     return Paired(series, unseen, tuple(common))
-
-
-def series_of(name: str, plays: Sequence[Play]) -> Series:
-    """Return one variant's plays as a series over all of their bars."""
-    return _series(name, reduce(np.union1d, (play.start_at for play in plays)), plays)
 
 
 def _series(name: str, grid: Times, plays: Sequence[Play]) -> Series:

@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -192,19 +191,3 @@ def test_journal_that_was_edited_is_refused_at_the_entry(tmp_path: Path) -> None
         connection.execute("UPDATE events SET body = replace(body, '\"cost\":0', '\"cost\":1') WHERE seq = 3")
     with pytest.raises(StorageError, match="event 3"):
         list(read_journal(folder))
-
-
-def test_scores_are_the_same_in_one_process_and_in_two(sample_zoo: Any, tmp_path: Path) -> None:
-    """Series come back as they were made; symbols of a slot trade side by side on mapped features."""
-    from training.zoo.history import Variant, score_all, stage_of
-
-    bars = sample_zoo.settings.load()
-    stages = [stage_of(bars, tmp_path, model_version="2.7.0")]
-    stages.append(replace(stages[0], symbol="TWIN"))
-    variants = [
-        Variant(r.spec_id, next((Path(r.folder) / "run" / "ckpt").glob("u*.pt"))) for r in sample_zoo.results[:2]
-    ]
-    alone, apart = score_all(variants, stages), score_all(variants, stages, at_once=2)
-    for name in alone.series:
-        assert np.array_equal(alone.series[name].gross, apart.series[name].gross)
-    assert alone.symbols == ("SIM", "TWIN")
