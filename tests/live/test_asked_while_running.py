@@ -61,7 +61,7 @@ def test_resume_says_what_only_a_comparison_lifts(tmp_path: Path) -> None:
 
 def test_resume_after_refusals_says_that_the_next_start_lifts_it(tmp_path: Path) -> None:
     """Three refused orders trip a symbol for the rest of the run; a resume tells so and changes nothing."""
-    refuse = {"kind": "http", "method": "POST", "path": "/v2/orders", "effect": "status", "times": 3, "stage": "before"}
+    refuse = {"kind": "http", "method": "POST", "path": "/v2/orders", "effect": "status", "times": 0, "stage": "before"}
     evidence = asked(
         tmp_path,
         "..D.D.D..D.",
