@@ -74,7 +74,7 @@ class Rings:
 
 
 class SharedLayers:
-    """One model for many symbols: matrix products; its weights are shared, not copied.
+    """One model for many symbols: matrix products; the full weights are shared, not copied.
 
     Args:
         policy: Decides for all.
@@ -86,17 +86,19 @@ class SharedLayers:
     """
 
     def __init__(self, policy: DensePolicy, count: int) -> None:
-        self._policy, self._first = policy, policy.packed.first
+        self._policy, self._rest = policy, BatchLayers(policy, count)
+        self._first = policy.packed.first if self._rest.scale == 1 else policy.packed.first * self._rest.scale
         self.window, self.n_account = policy.window, policy.n_account
         self.inputs = np.zeros((count, len(self._first)), dtype=np.float32)
         self.older = np.zeros((count, self._first.shape[1]), dtype=np.float32)
-        self._rest = BatchLayers(policy, count)
 
     def sums(self, which: Places, windows: Floats) -> Floats:
-        """Return the first layer's sums, bias included, of windows (m, window, n_features) of symbols at ``which``."""
+        """Return the first layer's sums, bias included and scaled, of windows (m, window, n_features)."""
         weight, bias = self._policy.layers[0]
         sums: Floats = windows.reshape(len(which), -1) @ weight.T
-        return np.add(sums, bias, out=sums)
+        sums += bias
+        sums *= self._rest.scale
+        return sums
 
     def logits(self) -> Floats:
         """Return the logits of every symbol, (count, n_actions); reused by the next call."""
