@@ -57,6 +57,19 @@ def test_state_is_that_of_the_gravest_hold_and_outlives_a_restart(tmp_path: Path
     assert [hold.since for hold in ledger.holds] == [AT, AT, AT + timedelta(minutes=1)]
 
 
+@pytest.mark.parametrize("halted_first", [True, False])
+def test_one_cause_asked_for_twice_keeps_the_graver_state_and_the_closing(tmp_path: Path, halted_first: bool) -> None:
+    """`halt` and `flatten`, in either order: HALTED, and the positions are still to be closed."""
+    asked = [(TradingState.HALTED, False), (TradingState.REDUCING, True)]
+    with Journal.open(tmp_path, STAMP) as journal:
+        states = keeper(journal)
+        for state, flatten in asked if halted_first else asked[::-1]:
+            assert states.hold(Cause.OPERATOR, "so", AT, state=state, flatten=flatten)
+        assert not states.hold(Cause.OPERATOR, "again", AT, state=TradingState.REDUCING)
+    (held,) = fold(read_events(tmp_path)).holds
+    assert (held.state, held.flatten) == (TradingState.HALTED, True)
+
+
 def test_resume_lifts_nothing_while_one_cause_still_holds(tmp_path: Path) -> None:
     """A refusal names the cause; once it is cured the same call lifts all of them and says who and why."""
     with Journal.open(tmp_path, STAMP) as journal:

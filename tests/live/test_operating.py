@@ -142,6 +142,22 @@ def test_kill_switch_closes_nothing_without_a_durable_record(
     assert "could not be written" in outcome.faults[-1]
 
 
+@pytest.mark.parametrize("took_over", [True, False], ids=["the loop closed before", "the switch closed before"])
+def test_kill_switch_closes_what_was_opened_since_an_earlier_press_was_over(
+    switch: KillSwitch, venue: Venue, took_over: bool
+) -> None:
+    """Another day, another press, and this time the loop hangs: whoever closed then, the switch closes now."""
+    switch._now = lambda: AT
+    assert not took_over or switch.take_over_flattening()
+    switch.work(Pressed("test", flatten=True))
+    before = len(venue.sent)
+    switch.rearm()
+    switch._now = lambda: AT + timedelta(days=1)
+    switch.work(Pressed("test", flatten=True))
+    sent = [request.client_order_id for request in venue.sent]
+    assert len(set(sent)) == len(sent) == before + 1
+
+
 def test_loop_and_switch_never_both_close(switch: KillSwitch, venue: Venue) -> None:
     """Whoever takes it first closes the positions."""
     assert switch.take_over_flattening()

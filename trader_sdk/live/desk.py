@@ -72,6 +72,7 @@ class OrderDesk:
     Attributes:
         recheck: Says why an order that had to wait may not be sent any more.
         clock: Says what time it is when an order leaves; the machine may have slept since the bar was decided on.
+        is_halting: Says whether a halt of a symbol waits for the loop; called from the broker's thread.
     """
 
     def __init__(self, broker: port.BrokerPort, journal: Journal, worker: BrokerWorker, listener: Listener) -> None:
@@ -80,10 +81,12 @@ class OrderDesk:
         self._hold_until: datetime | None = None
         self._kept_back: set[str] = set()
         self._unsent: set[str] = set()
+        self._left: set[str] = set()  # given to the venue, and nothing is booked of what came of it
         self._cancels: dict[str, datetime] = {}
         self._of_resends = Sent()
         self.recheck: Recheck | None = None
         self.clock: Callable[[], datetime] | None = None
+        self.is_halting: Callable[[str], bool] = lambda _: False
 
     def commit(self, drafts: Sequence[Draft]) -> None:
         """Make ``drafts`` durable in one transaction, then tell the listener."""
@@ -120,7 +123,10 @@ class OrderDesk:
         return any(record.state.status is not OrderStatus.INTENT for record in self._journal.ledger.working)
 
     def _waiting(self) -> list[OrderRecord]:
-        return [record for record in self._journal.ledger.working if record.state.status is OrderStatus.INTENT]
+        working = self._journal.ledger.working
+        return [
+            r for r in working if r.state.status is OrderStatus.INTENT and r.intent.client_order_id not in self._left
+        ]
 
     @property
     def unsent(self) -> frozenset[str]:
@@ -134,14 +140,20 @@ class OrderDesk:
     async def send_due(self, now: datetime) -> Sent:
         """Send what is due, and return what must follow from it, and from what was sent again meanwhile."""
         sent, self._of_resends = self._of_resends, Sent()
+        self._left = {key for key in self._left if self._journal.ledger.orders[key].state.status is OrderStatus.INTENT}
+        sent.in_doubt |= bool(self._left)  # a sending before was broken off: reconciliation must say what came of it
         sightings: list[Sighting] = []
         for alone, records in groupby(self.due(now), self._is_asked_about):
             intents = [record.intent for record in records]
             for together in [[intent] for intent in intents] if alone else [intents]:
                 if not self.is_holding(now):
                     sightings += await self._send(together, now, sent)
-        self.commit(booking(self._journal.ledger, sightings))
+        self._book(sightings)
         return sent
+
+    def _book(self, sightings: Sequence[Sighting]) -> None:
+        self.commit(booking(self._journal.ledger, sightings))
+        self._left -= {seen.client_order_id for seen in sightings}
 
     def _is_asked_about(self, record: OrderRecord) -> bool:
         """Return whether an order goes alone, because it may be that it is not sent at all."""
@@ -150,7 +162,7 @@ class OrderDesk:
     async def resend(self, client_order_id: str, now: datetime) -> None:
         """Send an order again under its own id, after the venue said twice that it never had it."""
         record = self._journal.ledger.orders[client_order_id]
-        self.commit(booking(self._journal.ledger, await self._send([record.intent], now, self._of_resends)))
+        self._book(await self._send([record.intent], now, self._of_resends))
         self._of_resends.in_doubt = False  # the reconciliation that asked for this goes on
 
     async def _send(self, intents: Sequence[OrderIntent], now: datetime, sent: Sent) -> list[Sighting]:
@@ -158,14 +170,16 @@ class OrderDesk:
         barred = await self._why_not(intents[0], now) if len(intents) == 1 else None
         if barred is not None:
             return [_buried(intents[0], barred, now)]
-        self._unsent -= {intent.client_order_id for intent in intents}
+        keys = {intent.client_order_id for intent in intents}
+        self._unsent, self._left = self._unsent - keys, self._left | keys
         is_over = threading.Event()
         try:
             outcomes = await self._worker.call(lambda: self._submit_each(intents, now, is_over))
         except asyncio.CancelledError:
             is_over.set()  # nobody waits for them any more: the orders that have not left stay
             raise
-        self._unsent |= {intent.client_order_id for intent in intents[len(outcomes) :]}
+        for intent in intents[len(outcomes) :]:
+            self._stays(intent)
         sightings: list[Sighting] = []
         for intent, outcome in zip(intents, outcomes, strict=False):
             sightings += await self._outcome(intent, outcome, now, sent)
@@ -182,7 +196,7 @@ class OrderDesk:
         """
         outcomes: list[port.Submission | None] = []
         for intent in intents:
-            if is_over.is_set():
+            if is_over.is_set() or self.is_halting(intent.symbol):
                 break
             outcome = None if self._is_old(intent, now) else self._broker.submit(request_of(intent))
             outcomes.append(outcome)
@@ -241,6 +255,11 @@ class OrderDesk:
         wait = timedelta(seconds=float(refusal.extras.get("retry_after_seconds", 0)))
         self._hold_until = now + max(RETRY_AFTER, wait)
         self._kept_back.add(intent.client_order_id)
+        self._stays(intent)
+
+    def _stays(self, intent: OrderIntent) -> None:
+        """Note that an order did not leave this time."""
+        self._left.discard(intent.client_order_id)
         if self._journal.ledger.orders[intent.client_order_id].state.status is OrderStatus.INTENT:
             self._unsent.add(intent.client_order_id)
 

@@ -8,7 +8,7 @@ resume``), any other is lifted by the trader itself when it is cured.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -213,7 +213,7 @@ class StateKeeper:
         who: str = TRADER,
         flatten: bool = False,
     ) -> bool:
-        """Hold the account, or ``symbol``, back; the same cause as grave as before changes nothing.
+        """Hold the account, or ``symbol``, back; the same cause as grave as before changes nothing, and none is eased.
 
         Args:
             cause: Why.
@@ -229,8 +229,12 @@ class StateKeeper:
         """
         new = Hold(cause, state or cause.state, at, detail, symbol, who, flatten)
         known = next((h for h in self._journal.ledger.holds if (h.symbol, h.cause) == (symbol, cause)), None)
-        if known is not None and not is_graver(new.state, known.state) and flatten <= known.flatten:
-            return False
+        if known is not None:
+            if not is_graver(new.state, known.state) and flatten <= known.flatten:
+                return False
+            # Whoever asks for one thing more takes nothing back of what was asked for before.
+            worse = new.state if is_graver(new.state, known.state) else known.state
+            new = replace(new, state=worse, flatten=flatten or known.flatten)
         self._desk.commit([new.draft()])
         return True
 

@@ -2,7 +2,7 @@
 
 It needs neither the event loop nor the journal. What it did is in ``kill.json`` beside the journal. Pressing it twice
 is pressing it once: a cancel that was asked for may be asked for again, and each closing order has an id that follows
-from the moment of the first press.
+from the moment of the first press. It is rearmed once nothing is left that a press wanted closed.
 """
 
 from __future__ import annotations
@@ -77,6 +77,7 @@ class KillSwitch:
         folder: Where ``kill.json`` goes.
         say: Told ``kill_switch`` with what was done, and ``watchdog_fault`` with what went wrong.
         working: Venue's ids of the orders that our books believe to work, by ours; for when they cannot be listed.
+        now: Aware UTC.
     """
 
     def __init__(
@@ -87,9 +88,10 @@ class KillSwitch:
         folder: Path,
         say: Say,
         working: Working = dict,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._connect, self._book, self._held, self._working = connect, book, held, working
-        self._record, self._say = folder / KILL_RECORD, say
+        self._record, self._say, self._now = folder / KILL_RECORD, say, now
         self._last: Outcome | None = None
         self._noted: list[str] = []
         self._lock = threading.Lock()
@@ -101,7 +103,7 @@ class KillSwitch:
     def work(self, pressed: Pressed) -> Outcome:
         """Cancel our orders until none is open, then close our positions if that was asked for; blocks."""
         with self._lock:
-            self._first_press = self._first_press or datetime.now(UTC)
+            self._first_press = self._first_press or self._now()
             before = self._last or Outcome(pressed, self._first_press, faults=self._noted)
             # What an earlier press did stays in the record.
             faults = [] if before.is_done else before.faults
@@ -129,6 +131,17 @@ class KillSwitch:
         if taken:
             self.loop_took_over.set()
         return taken or self.loop_took_over.is_set()
+
+    def rearm(self) -> None:
+        """Take the next press for another one: what the presses before wanted closed is closed, or a person resumed."""
+        if self._lock.acquire(blocking=False):  # a switch that works is left to it
+            try:
+                self._first_press = None
+                self.loop_took_over.clear()
+                if self._flattening.locked():
+                    self._flattening.release()
+            finally:
+                self._lock.release()
 
     @property
     def is_working(self) -> bool:

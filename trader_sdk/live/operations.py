@@ -41,6 +41,7 @@ class Operations:
     def __init__(self, session: Session, reconcile: Callable[[], Awaitable[RoundReport]]) -> None:
         self._session, self._reconcile = session, reconcile
         self.inbox = Inbox()
+        session.desk.is_halting = self.inbox.is_halting
         self.switch: KillSwitch | None = None
         self.notes: deque[Mapping[str, Any]] = deque()
 
@@ -57,7 +58,10 @@ class Operations:
             session.desk.commit(drafts)
             await self.cancel_held()
             asked.reply(answer)
-        if to_flatten(session.journal.ledger) and session.schedule.is_open(now):
+        if not to_flatten(session.journal.ledger):
+            if self.switch is not None:
+                self.switch.rearm()
+        elif session.schedule.is_open(now):
             await self._flatten(now)
 
     async def _look_again(self) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from queue import Empty, SimpleQueue
 from typing import Final
 
 from trader_sdk.contract.journal_events import JournalEvent
@@ -39,20 +39,21 @@ class Inbox:
     """Requests from other threads, in the order in which they came."""
 
     def __init__(self) -> None:
-        self._queue: SimpleQueue[Asked] = SimpleQueue()
+        self._queue: deque[Asked] = deque()
 
     def put(self, request: Request, cause: Cause, reply: Reply) -> None:
         """Queue a request; callable from any thread."""
-        self._queue.put(Asked(request, cause, reply))
+        self._queue.append(Asked(request, cause, reply))
 
-    def drain(self) -> list[Asked]:
-        """Return what waits."""
-        found = []
-        while True:
-            try:
-                found.append(self._queue.get_nowait())
-            except Empty:
-                return found
+    def drain(self) -> Iterator[Asked]:
+        """Yield what waits, each taken out when it is its turn."""
+        while self._queue:
+            yield self._queue.popleft()
+
+    def is_halting(self, symbol: str) -> bool:
+        """Return whether a halt of the account or of ``symbol`` waits; callable from any thread."""
+        waiting = (asked.request for asked in tuple(self._queue))
+        return any(r.command is Command.HALT and r.symbol in (None, symbol) for r in waiting)
 
 
 def carry_out(asked: Asked, states: StateKeeper, ledger: Ledger, at: datetime) -> tuple[Answer, list[Draft]]:
