@@ -26,7 +26,7 @@ def alone_on(variant: Variant, stages: list[Stage]) -> Series:
 def test_scores_are_those_of_each_variant_alone_in_one_process_and_in_two(sample_zoo: Any, tmp_path: Path) -> None:
     """Nets of one shape and another, symbols of other lengths and costs: each as its policy walks each symbol alone."""
     bars = sample_zoo.settings.load()
-    stage = stage_of(bars, tmp_path, model_version="2.7.0")
+    stage = stage_of(bars, tmp_path, model_version="2.7.0", since_ns=int(bars.t[-1_100]))
     stages = [stage, replace(stage, symbol="LATER", first=stage.first + 700)]
     stages.append(replace(stage, symbol="PAIR", first=stage.first + 100, costs=cost_model("crypto@1")))
     variants = [

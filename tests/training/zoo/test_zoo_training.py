@@ -81,6 +81,16 @@ def test_spec_without_its_peers_has_insufficient_data_and_the_others_go_on(
     assert results["default"].status in (Status.LOST, Status.PASSED)
 
 
+def quiet_day(folder: Path) -> Path:
+    """Write two hours of a market without sessions: no worker has to make a calendar of them."""
+    said = {"symbol": "SIM", "timeframe": "1Min", "kind": "simulated", "feed": "test", "adjustment": "none"}
+    rows = [f"2026-01-01T{minute // 60:02d}:{minute % 60:02d}:00Z,100,101,99,100,5" for minute in range(120)]
+    header = "# trader-sdk bars " + json.dumps({**said, "calendar": "24/7"})
+    path = folder / "day.csv"
+    path.write_text("\n".join([header, "timestamp,open,high,low,close,volume", *rows]) + "\n", "utf-8")
+    return path
+
+
 def test_specs_that_crash_or_eat_memory_or_forget_to_archive_fail_alone(
     tmp_path: Path, settings_in: Callable[..., ZooSettings], checkpoint: Path
 ) -> None:
@@ -92,7 +102,7 @@ def test_specs_that_crash_or_eat_memory_or_forget_to_archive_fail_alone(
         own_trainer("works", ARCHIVES.replace("CHECKPOINT", repr(str(checkpoint)))),
         ZooSpec(id="asleep", status=SpecStatus.RETIRED),
     ]
-    settings = settings_in(tmp_path, memory_mb=1500)
+    settings = settings_in(tmp_path, memory_mb=1500, source=str(quiet_day(tmp_path)))
     results = {result.spec_id: result for result in train_all_active(specs, settings, runner=Processes(2))}
     statuses = {name: result.status for name, result in results.items()}
     assert statuses == {
@@ -106,8 +116,9 @@ def test_specs_that_crash_or_eat_memory_or_forget_to_archive_fail_alone(
     assert "MemoryError" in results["hungry"].detail
     assert "without archive_run" in results["forgets"].detail
     assert (results["works"].gate_class, results["works"].stage) == ("REVIEW", "observe")
-    assert set(last_trained(tmp_path / "zoo" / "SIM_1Min")) == {"works"}
-    assert TrialLedger(tmp_path / "zoo" / "SIM_1Min").count() == 4
+    (slot,) = (tmp_path / "zoo").iterdir()
+    assert set(last_trained(slot)) == {"works"}
+    assert TrialLedger(slot).count() == 4
     assert read_bundle(settings.archive, results["works"].version_id).manifest["class"] == "REVIEW"
 
 
@@ -128,7 +139,8 @@ def is_gone(group: int) -> bool:
 def test_spec_that_hangs_is_stopped_with_its_children(tmp_path: Path, settings_in: Callable[..., ZooSettings]) -> None:
     """The limit ends it, and what it had started is gone."""
     runner = Processes(timeout_seconds=3.0)
-    result = train_spec(own_trainer("hangs", HANGS), settings_in(tmp_path), runner=runner)
+    settings = settings_in(tmp_path, source=str(quiet_day(tmp_path)))
+    result = train_spec(own_trainer("hangs", HANGS), settings, runner=runner)
     assert result.status is Status.FAILED
     assert "hung: stopped after 3 s" in result.detail
     assert is_gone(runner.last_group)
