@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from trader_sdk.faults.campaign import Archives
+from trader_sdk.faults.campaign import Archives, scratch_folder
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +27,13 @@ def _quiet() -> Iterator[None]:
     logger.setLevel(logging.CRITICAL + 1)
     yield
     logger.setLevel(level)
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Yield a folder in memory where there is one: what is judged here is the process, and each fsync would cost."""
+    with scratch_folder() as folder:
+        yield folder
 
 
 @pytest.fixture

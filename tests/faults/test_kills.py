@@ -9,7 +9,7 @@ from pathlib import Path
 from trader_sdk.faults.campaign import Archives
 from trader_sdk.faults.kills import run_kills
 
-KILLS = int(os.environ.get("FAULT_KILLS", "10"))
+KILLS = int(os.environ.get("FAULT_KILLS", "30"))
 """The nightly setting is 500."""
 
 

@@ -15,7 +15,7 @@ from trader_sdk.faults.evidence import Evidence
 from trader_sdk.faults.random_sessions import document_of, minimal, random_scenario, run_random
 from trader_sdk.faults.scenario import Scenario, scenario_of_file
 
-SESSIONS = int(os.environ.get("FAULT_SESSIONS", "40"))
+SESSIONS = int(os.environ.get("FAULT_SESSIONS", "100"))
 """The nightly setting is 2000."""
 _PER_TEST = 10
 FOUND_OUT = (

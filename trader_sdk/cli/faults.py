@@ -147,14 +147,14 @@ def _random(out: Output, seeds: range, keep: Path | None) -> list[Result]:
 
 @contextmanager
 def _folder(keep: Path | None) -> Iterator[Path]:
-    import tempfile
+    from trader_sdk.faults.campaign import scratch_folder
 
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
         yield keep
         return
-    with tempfile.TemporaryDirectory(prefix="faults-") as scratch:
-        yield Path(scratch)
+    with scratch_folder() as scratch:
+        yield scratch
 
 
 def _table(out: Output, results: list[Result]) -> None:
