@@ -71,13 +71,17 @@ def gate_metrics(checkpoint: Path, bars: Bars) -> HouseMetrics:
 
 
 def learn(source: str, symbol: str, folder: Path, seed: int) -> TrainResult:
-    """Train eight updates on 50,000 bars with the laptop's numbers and a small network."""
+    """Train eight updates on 25,000 bars with the honesty table's settings."""
     config = preset(
         "laptop",
         hidden_dims=(16, 16),
-        learning_rate=1e-3,
+        learning_rate=2e-3,
+        gamma=0.9,
+        num_envs=256,
+        num_steps=32,
+        validation_interval=4,
         total_steps=8 * 8192,
-        blocks=(50_000, 4_000, 8_000),
+        blocks=(25_000, 2_000, 6_000),
         seed=seed,
     )
     return train(
@@ -88,8 +92,8 @@ def learn(source: str, symbol: str, folder: Path, seed: int) -> TrainResult:
 @pytest.mark.slow
 def test_ppo_learns_a_planted_edge_and_is_approved_and_noise_is_not(tmp_path: Path) -> None:
     """The same budget on bars with an edge and on bars without: held out, one is far beyond luck, the other is not."""
-    planted = learn("planted", "SIM", tmp_path / "planted", seed=11)
-    noise = learn("noise", "SIMNOISE", tmp_path / "noise", seed=11)
+    planted = learn("planted:bars=33700", "SIM", tmp_path / "planted", seed=11)
+    noise = learn("noise:bars=33700", "SIMNOISE", tmp_path / "noise", seed=11)
     t = {}
     for name, result in (("planted", planted), ("noise", noise)):
         (model,) = result.summary.models.values()
