@@ -140,17 +140,28 @@ def exposure(view: RiskView, symbol: str) -> tuple[Decimal, Decimal]:
 
 
 def _bounds(view: RiskView) -> list[tuple[Decimal, Decimal]]:
-    symbols = {symbol for symbol, qty in view.positions.items() if qty} | {order.symbol for order in view.working}
-    return [exposure(view, symbol) for symbol in sorted(symbols)]
+    """Return :func:`exposure` of every symbol that is held or ordered, in one pass over the orders."""
+    sold: dict[str, Decimal] = {}
+    bought: dict[str, Decimal] = {}
+    for order in view.working:
+        value = order.value
+        side = sold if value < 0 else bought
+        side[order.symbol] = side.get(order.symbol, _ZERO) + value
+    held = {symbol for symbol, qty in view.positions.items() if qty}
+    worth = {
+        symbol: view.positions.get(symbol, _ZERO) * view.prices.get(symbol, _ZERO)
+        for symbol in held | sold.keys() | bought.keys()
+    }
+    return [(value + sold.get(s, _ZERO), value + bought.get(s, _ZERO)) for s, value in worth.items()]
 
 
-def _worst_gross(view: RiskView) -> Decimal:
-    return sum((max(abs(low), abs(high)) for low, high in _bounds(view)), _ZERO)
+def _worst_gross(bounds: Sequence[tuple[Decimal, Decimal]]) -> Decimal:
+    return sum((max(abs(low), abs(high)) for low, high in bounds), _ZERO)
 
 
-def _worst_net(view: RiskView, sign: int) -> Decimal:
+def _worst_net(bounds: Sequence[tuple[Decimal, Decimal]], sign: int) -> Decimal:
     """Return the net value when every order of direction ``sign`` fills, measured along ``sign``."""
-    return sum((high if sign > 0 else -low for low, high in _bounds(view)), _ZERO)
+    return sum((high if sign > 0 else -low for low, high in bounds), _ZERO)
 
 
 def _spendable(view: RiskView, limits: RiskLimits) -> Decimal:
@@ -202,12 +213,12 @@ def _rooms(intent: OrderIntent, view: RiskView, limits: RiskLimits) -> Sequence[
     """Return how much value each limit leaves to an opening order, with the reason that names it."""
     low, high = exposure(view, intent.symbol)
     towards = high if intent.side is Side.BUY else -low
-    sign = intent.side.sign
+    sign, bounds = intent.side.sign, _bounds(view)
     rooms = [
         (limits.order_fraction * view.equity, Reason.ACCOUNT_LIMIT),
         (limits.symbol_fraction * view.equity - towards, Reason.SYMBOL_CAP),
-        (limits.gross_fraction * view.equity - _worst_gross(view), Reason.ACCOUNT_LIMIT),
-        (limits.net_fraction * view.equity - _worst_net(view, sign), Reason.ACCOUNT_LIMIT),
+        (limits.gross_fraction * view.equity - _worst_gross(bounds), Reason.ACCOUNT_LIMIT),
+        (limits.net_fraction * view.equity - _worst_net(bounds, sign), Reason.ACCOUNT_LIMIT),
         (limits.turnover_fraction_per_day * view.equity - view.turnover_today, Reason.TURNOVER),
     ]
     if view.size_factor < 1:

@@ -42,7 +42,7 @@ STAGES = {
     "frames": ("trader_sdk.live.stream_events", "StreamInbox", "_drain"),
     "reads": ("trader_sdk.broker.alpaca_http", "AlpacaHttp", "read"),
     "submit": ("trader_sdk.broker.alpaca", "AlpacaBroker", "submit"),
-    "features": ("trader_sdk.features.many", "UniverseProvider", "push_many"),
+    "features": ("trader_sdk.features.many", "UniverseProvider", "rows_of"),
     "decisions": ("trader_sdk.decision_streams", "DecisionStreams", "decide"),
     "lineup": ("trader_sdk.live.lineup", "Lineup", "take"),
     "plan": ("trader_sdk.live.step", "BarStep", "_plan"),

@@ -52,6 +52,7 @@ class RawVenue:
 
     def __init__(self, *script: Behaviour) -> None:
         self.requests: list[str] = []
+        self.wire: list[bytes] = []
         self.seen = threading.Event()
         self.closing = threading.Event()
         self._script = list(script)
@@ -83,6 +84,7 @@ class RawVenue:
         )
         while len(body) < length:
             body += self._receive(conn)
+        self.wire.append(head + b"\r\n\r\n" + body)
         self.requests.append(head.split(b"\r\n")[0].decode())
         self.seen.set()
 

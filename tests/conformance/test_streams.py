@@ -107,6 +107,26 @@ def test_order_stream_tells_an_orders_life_when_it_fills(open_venue, listening, 
     assert [(f.execution_id, f.qty, f.price) for f in fills] == [(f.execution_id, f.qty, f.price) for f in ledger]
 
 
+def test_order_events_wait_while_orders_are_sent_and_none_is_lost(open_venue, listening, inbox):
+    """Held, they stay in the socket; after that they come in order, whatever happened meanwhile."""
+    transport = listening._threads[0]._client._ws.transport
+    ids = [open_venue.new_id() for _ in range(3)]
+    with listening.orders_held():
+        deadline = time.monotonic() + WAIT_SECONDS
+        while transport.is_reading():
+            assert time.monotonic() < deadline
+        for order_id in ids:
+            open_venue.broker.submit(OrderRequest(order_id, "AAPL", Side.BUY, qty=Decimal(1)))
+        heard = [event for event in inbox.of_kind(StreamKind.ORDER) if event.raw["data"]["order"]["symbol"] == "AAPL"]
+        was_held = not transport.is_reading()
+    assert heard == [] or not was_held  # a second is over soon on a machine that is busy
+    told: list[str] = []
+    while len(told) < 3:
+        update = parse_trade_update(inbox.until_kind(StreamKind.ORDER).raw)
+        told += [update.order.client_order_id] if update.event == "pending_new" else []
+    assert told == ids
+
+
 def test_bar_stream_gives_each_bar_once_when_the_market_moves(open_venue, listening, inbox):
     """A bar of each symbol arrives as raw data and reads back as the REST bar; other symbols stay away."""
     open_venue.move("bar")

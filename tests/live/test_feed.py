@@ -8,12 +8,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
-import pytest
 
 from trader_sdk.broker.port import SessionView
 from trader_sdk.contract.bars import Bar, Bars, DataKind
 from trader_sdk.contract.timeframe import Timeframe
-from trader_sdk.live import feed as feed_module
 from trader_sdk.live.events import bar_ns, bar_time
 from trader_sdk.live.feed import Feed
 from trader_sdk.live.schedule import Schedule
@@ -66,7 +64,7 @@ def closed(
     async def ask() -> list[Bar]:
         worker = BrokerWorker()
         broker: Any = shelf
-        feed = Feed(broker, worker, SCHEDULE, ["SIM"])
+        feed = Feed(broker, worker, SCHEDULE, ["SIM"], barrier_seconds=0.01)
         feed.is_doubted = doubts
         feed.start_after("SIM", None if after is None else minute(after).t)
         for bar in heard:
@@ -81,10 +79,25 @@ def closed(
     return asyncio.run(ask())
 
 
-@pytest.fixture(autouse=True)
-def no_barrier(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not wait for a stream that has nothing more to say."""
-    monkeypatch.setattr(feed_module, "BARRIER_SECONDS", 0.01)
+def test_feed_waits_for_no_bar_that_closed_before_it_listened() -> None:
+    """A start does not lose the barrier on a bar that only REST can tell; the next minute is waited for."""
+
+    async def ask() -> tuple[list[Bar], list[Bar]]:
+        worker = BrokerWorker()
+        broker: Any = Shelf(minute(3))
+        feed = Feed(broker, worker, SCHEDULE, ["SIM"], barrier_seconds=3_600)
+        feed.start_after("SIM", minute(2).t)
+        try:
+            first = await feed.closed(OPEN + timedelta(minutes=4))
+            second = asyncio.ensure_future(feed.closed(OPEN + timedelta(minutes=5)))
+            await asyncio.sleep(0)
+            assert not second.done()
+            feed.heard(minute(4))
+            return first["SIM"], (await second)["SIM"]
+        finally:
+            worker.close()
+
+    assert asyncio.run(asyncio.wait_for(ask(), 30)) == ([minute(3)], [minute(4)])
 
 
 def test_feed_takes_the_streams_bar_when_it_continues_ours() -> None:

@@ -70,9 +70,6 @@ class AlpacaHttp:
         budget: Shared by all callers of the account.
         order_patience_seconds: How long an order waits for the request budget.
         wall: Unix seconds, read only to interpret the venue's rate limit headers.
-
-    Attributes:
-        date_header: When the venue's server says that it answered last, to the second.
     """
 
     def __init__(
@@ -93,7 +90,7 @@ class AlpacaHttp:
         self._of_thread = threading.local()
         self._sessions: list[BoundedSession] = []
         self._lock = threading.Lock()
-        self.date_header: dt.datetime | None = None
+        self._stated_date: str | None = None
 
     def write(self, call: Callable[[TradingClient], Any], priority: Priority) -> Reply | Failure:
         """Run ``call`` exactly once, or not at all if the request budget is spent."""
@@ -165,10 +162,15 @@ class AlpacaHttp:
         text = self._credentials.redact(response.text)
         return failure_of(response.status_code, text, response.headers, now_unix_seconds=self._wall())
 
-    def _note_date(self, reply: requests.Response) -> None:
-        stated = reply.headers.get("Date")
+    @property
+    def date_header(self) -> dt.datetime | None:
+        """Return when the venue's server says that it answered last, to the second; None where it does not say."""
         with suppress(ValueError):  # a server that writes no date tells nothing about clocks
-            self.date_header = parsedate_to_datetime(stated) if stated else None
+            return parsedate_to_datetime(self._stated_date) if self._stated_date else None
+        return None
+
+    def _note_date(self, reply: requests.Response) -> None:
+        self._stated_date = reply.headers.get("Date") or self._stated_date
 
     def _client(self, kind: type[C]) -> C:
         client: C | None = getattr(self._of_thread, kind.__name__, None)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -269,6 +270,9 @@ class StreamHandle(Protocol):
 
     def health(self) -> tuple[StreamHealth, ...]:
         """Return the state of each stream."""
+
+    def orders_held(self) -> AbstractContextManager[None]:
+        """Let order events wait, a second at most, while orders are sent; none is lost."""
 
     def close(self) -> None:
         """Stop both streams and their threads within a few seconds; safe to call twice."""

@@ -73,6 +73,8 @@ def quantised(request: OrderRequest, asset: AssetView | None = None) -> OrderReq
         UsageError: Nothing is left after rounding (ask :func:`is_sendable` first).
     """
     done = _rounded(request, asset)
+    if all(getattr(request, name) == value for name, value in done.items()):
+        return request  # on the grid already, as the trader's plans are
     return replace(
         request,
         qty=done["qty"],

@@ -13,8 +13,8 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Final, Protocol
 
 import msgpack
@@ -31,6 +31,8 @@ from trader_sdk.contract.errors import ConfigError
 
 CLOSE_SECONDS: Final = 3.0
 CANCEL_AGAIN_SECONDS: Final = 0.1
+LONGEST_HOLD_SECONDS: Final = 1.0
+"""How long order events may wait for orders that are being sent, however slow the venue is."""
 _PRICE_BANDS: Final = "lulds"
 
 
@@ -98,6 +100,8 @@ class Tap:
 
 
 class _Client(Protocol):
+    def hold(self, seconds: float) -> None: ...
+    def release(self) -> None: ...
     async def _run_forever(self) -> None: ...
     async def close(self) -> None: ...
 
@@ -128,6 +132,17 @@ class _Tapped:
             return frame
 
         self._ws.recv = tapped
+
+    def hold(self, seconds: float) -> None:
+        """Leave frames where they are, in the socket, until :meth:`release` or for so long at most."""
+        if self._ws is not None:
+            self._ws.transport.pause_reading()
+            asyncio.get_running_loop().call_later(seconds, self._ws.transport.resume_reading)
+
+    def release(self) -> None:
+        """Read on."""
+        if self._ws is not None:
+            self._ws.transport.resume_reading()
 
     async def _auth(self) -> None:
         await super()._auth()  # type: ignore[misc]  # a mixin over alpaca-py's streams
@@ -189,8 +204,19 @@ class StreamThread:
 
     def stop(self) -> None:
         """Ask the stream to end; :meth:`join` waits for it."""
+        self._call(self._stopping.set)
+
+    def hold(self, seconds: float) -> None:
+        """Read nothing from the socket until :meth:`release`, for so long at most; nothing is lost."""
+        self._call(self._client.hold, seconds)
+
+    def release(self) -> None:
+        """Read on."""
+        self._call(self._client.release)
+
+    def _call(self, what: Callable[..., object], *given: object) -> None:
         with suppress(RuntimeError):  # the loop is closed: the thread has ended already
-            self._loop.call_soon_threadsafe(self._stopping.set)
+            self._loop.call_soon_threadsafe(what, *given)
 
     def join(self, seconds: float) -> None:
         """Wait at most ``seconds`` for the thread to end."""
@@ -232,6 +258,18 @@ class AlpacaStreams:
     def health(self) -> tuple[StreamHealth, ...]:
         """Return the state of each stream."""
         return tuple(thread.health() for thread in self._threads)
+
+    @contextmanager
+    def orders_held(self) -> Iterator[None]:
+        """Leave order events in the socket for a moment: reading them would take the time of the orders to come."""
+        held = [thread for thread in self._threads if thread.health().stream is StreamName.TRADE_UPDATES]
+        for thread in held:
+            thread.hold(LONGEST_HOLD_SECONDS)
+        try:
+            yield
+        finally:
+            for thread in held:
+                thread.release()
 
     def close(self) -> None:
         """Stop the streams and their threads; safe to call twice."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from json.encoder import encode_basestring
 from typing import Any, Final
 
 from trader_sdk.contract.canonical import canonical_json
@@ -73,9 +74,9 @@ def body_text_of(draft: Draft) -> str:
 
 def _digest(seq: int, prev: str, at: datetime, event: JournalEvent, run_id: str, body_text: str) -> str:
     """Return the digest of the canonical JSON of a link, put together around its body's: a body is written once."""
-    names = (canonical_json(value).decode() for value in (rfc3339(at), event.value, prev, run_id))
-    when, what, before, run = names
-    content = f'{{"at":{when},"body":{body_text},"event":{what},"prev":{before},"run_id":{run},"seq":{seq}}}'
+    before, run = encode_basestring(prev), encode_basestring(run_id)
+    head = f'{{"at":"{rfc3339(at)}","body":{body_text},"event":"{event.value}",'
+    content = f'{head}"prev":{before},"run_id":{run},"seq":{seq}}}'
     return f"sha256:{hashlib.sha256(content.encode()).hexdigest()}"
 
 

@@ -64,6 +64,7 @@ class Feed:
         self._streamed: dict[str, dict[int, Bar]] = {symbol: {} for symbol in symbols}
         self._arrived = asyncio.Event()
         self._awaited, self._missing = 0, set[str]()
+        self._has_looked = False
         self.corrections: list[Bar] = []
         self.came_streamed = False
         self.is_degraded: Callable[[], bool] = lambda: False
@@ -115,8 +116,10 @@ class Feed:
     async def closed(self, now: datetime) -> Mapping[str, list[Bar]]:
         """Return each symbol's bars that became final since the last call, oldest first; none where none did."""
         newest = self._schedule.newest_final(now)
-        if self.uses_stream and newest is not None and not self.is_degraded():
+        # What closed before the first look closed before anybody listened: the stream does not tell it any more.
+        if self.uses_stream and newest is not None and self._has_looked and not self.is_degraded():
             await self._wait_for(newest)
+        self._has_looked = True
         found: dict[str, list[Bar]] = {}
         behind: list[str] = []
         for symbol in self._symbols:

@@ -7,6 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -219,8 +220,11 @@ class SessionLoop:
         began = time.perf_counter()
         report = await (session.step.run(bars, ledger, now) if bars else session.step.finish(ledger, now))
         decide_ms = (time.perf_counter() - began) * 1e3
+        # Several orders: what the venue says of the first must not take the time of the last.
+        is_burst = self._streams is not None and len(session.desk.due(now)) > 1
         try:
-            await self._dispatch.send(now)
+            with self._streams.orders_held() if self._streams is not None and is_burst else nullcontext():
+                await self._dispatch.send(now)
         finally:
             session.step.record_rest()
         await self.beside.after_bar(report, session.step.recorded, now)

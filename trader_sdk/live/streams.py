@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from trader_sdk.broker import port
 from trader_sdk.live.stream_events import StreamInbox
@@ -48,6 +49,10 @@ class Streams:
         # A thread of its own: closing joins the streams' threads, and orders must not queue behind that.
         await asyncio.to_thread(self.close)
         await self.open()
+
+    def orders_held(self) -> AbstractContextManager[None]:
+        """Let order events wait while orders are sent."""
+        return nullcontext() if self._handle is None else self._handle.orders_held()
 
     def close(self) -> None:
         """End both; safe to call twice."""
