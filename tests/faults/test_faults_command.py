@@ -38,6 +38,11 @@ def test_exit_code_says_that_a_fault_failed(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_seed_plays_one_random_session(capsys: pytest.CaptureFixture[str]) -> None:
-    """A seed alone plays its session and nothing else."""
-    assert run("--seed", "5") == 0
-    assert "1 faults, 0 not as they must be" in capsys.readouterr().out
+    """A seed alone plays its session and nothing else, and says what happened in all of them."""
+    assert run("--seed", "5", "--json", "1") == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (played,) = (line for line in lines if line["event"] == "fault_played")
+    (totals,) = (line for line in lines if line["event"] == "random_sessions_finished")
+    assert (totals["sessions"], totals["violations"]) == (1, 0)
+    assert f"n_orders={totals['orders']} fills={totals['fills']} struck={totals['strikes']}" in played["outcome"]
+    assert (lines[-1]["event"], lines[-1]["played"], lines[-1]["failed"]) == ("campaign_finished", 1, [])

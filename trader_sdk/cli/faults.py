@@ -132,7 +132,7 @@ def _tell(out: Output, result: Result) -> None:
 
 def _random(out: Output, seeds: range, keep: Path | None) -> list[Result]:
     from trader_sdk.faults.campaign import Archives
-    from trader_sdk.faults.random_sessions import run_random
+    from trader_sdk.faults.random_sessions import run_random, totals_of
 
     if not seeds:
         return []
@@ -142,6 +142,12 @@ def _random(out: Output, seeds: range, keep: Path | None) -> list[Result]:
             if not result.ok:
                 smallest = (folder / f"{result.fault}.json").read_text("utf-8")
                 out.event("replay", f"replay: trader faults run --seed {result.fault[1:]}\n{smallest}", plan=smallest)
+    totals = totals_of(results)
+    text = (
+        f"{totals['sessions']} random sessions with {totals['orders']} orders, {totals['fills']} fills and "
+        f"{totals['strikes']} strikes of faults; {totals['violations']} not as they must be"
+    )
+    out.event("random_sessions_finished", text, **totals)
     return results
 
 

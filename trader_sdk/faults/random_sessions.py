@@ -246,6 +246,15 @@ def minimal(scenario: Scenario, folder: Path, archives: Archives) -> Scenario:
     return smallest
 
 
+def totals_of(results: Iterable[Result]) -> dict[str, int]:
+    """Return how much happened in sessions, and how many of them are not as they must be."""
+    played = list(results)
+    facts = [dict(fact.split("=", 1) for fact in result.outcome.split()) for result in played]
+    counted = {"orders": "n_orders", "fills": "fills", "strikes": "struck"}
+    sums = {name: sum(int(each[fact]) for each in facts) for name, fact in counted.items()}
+    return {"sessions": len(played), **sums, "violations": sum(not result.ok for result in played)}
+
+
 def document_of(scenario: Scenario) -> Json:
     """Return a scenario as plain data that ``--plan`` reads."""
     return scenario.model_dump(mode="json", exclude_defaults=True)
