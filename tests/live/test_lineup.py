@@ -194,6 +194,49 @@ def test_lineup_decides_at_once_after_another_model_took_a_place(before: Any, af
     assert decided["B"].decision is not None
 
 
+@pytest.mark.parametrize(("first", "second"), [(NEW, OLD), (OLD, NEW), (NEW, NEW)])
+def test_lineup_decides_on_every_bar_after_a_model_came_back(first: Any, second: Any) -> None:
+    """A model that gives its place back saw nothing meanwhile; the one before it decides on what it missed as well."""
+    together = Lineup({"A": line("A", first), "B": line("B", NEW)})
+    for symbol in together:
+        together.warm(symbol, MARKETS[symbol].slice(0, WARM))
+    sleeves = {symbol: sleeve_at(0, symbol) for symbol in "AB"}
+    before = together["A"]
+    together.install(before.succeeded_by(line("A", second).live))
+    for step in range(3):
+        bars = {symbol: [MARKETS[symbol].at(WARM + step)] for symbol in "AB"}
+        if step == 2:
+            together.install(together["A"].succeeded_by(before.live))
+        decided = together.take(bars, sleeves, moment(bars)).decided
+    reference = line("A", first)
+    reference.warm(MARKETS["A"].slice(0, WARM + 2))
+    assert facts(decided["A"]) == facts(reference.take(bars["A"], sleeves["A"], moment(bars)))
+
+
+def test_line_without_the_past_of_foreign_features_asks_for_history_before_it_decides() -> None:
+    """What somebody else's features saw is not known: no decision on an old window, and the history is read."""
+    together = Lineup({"A": line("A", NEW), "B": line("B", NEW)})
+    for symbol in together:
+        together.warm(symbol, MARKETS[symbol].slice(0, WARM))
+    own, foreign = together["A"], line("A", NEW, Foreign)
+    foreign.warm(MARKETS["A"].slice(0, WARM))
+    together.install(foreign)
+    sleeves = {symbol: sleeve_at(0, symbol) for symbol in "AB"}
+    bars = {symbol: [MARKETS[symbol].at(WARM)] for symbol in "AB"}
+    together.take(bars, sleeves, moment(bars))
+    together.install(foreign.succeeded_by(own.live))
+    asks = together["A"].may_be_whole
+    bars = {symbol: [MARKETS[symbol].at(WARM + 1)] for symbol in "AB"}
+    decided = together.take(bars, sleeves, moment(bars)).decided
+    assert (asks, decided["A"].decision, decided["A"].reason) == (True, None, Reason.WINDOW_GAP)
+    together.restart("A", MARKETS["A"].slice(0, WARM + 2))
+    bars = {symbol: [MARKETS[symbol].at(WARM + 2)] for symbol in "AB"}
+    reference = line("A", NEW)
+    reference.warm(MARKETS["A"].slice(0, WARM + 2))
+    decided = together.take(bars, sleeves, moment(bars)).decided
+    assert facts(decided["A"]) == facts(reference.take(bars["A"], sleeves["A"], moment(bars)))
+
+
 def test_foreign_features_are_decided_on_by_themselves() -> None:
     """Only the package's own columns share a step; both kinds stand in one lineup."""
     together = Lineup({"A": line("A", NEW), "B": line("B", NEW, Foreign)})

@@ -199,8 +199,12 @@ class SymbolLine:
         """Return why a bar is not believed, None if it is; one that is not leaves a gap."""
         bad = self.doubt(bar)
         if bad is not None:
-            self._gap_left, self.may_be_whole = OBSERVED_BARS, True
+            self.distrust()
         return bad
+
+    def distrust(self) -> None:
+        """Decide on nothing before the window was made anew, or has moved past the bars that it lacks."""
+        self._gap_left, self.may_be_whole = OBSERVED_BARS, True
 
     def doubt(self, bar: Bar) -> str | None:
         """Return why a bar would not be believed; nothing changes."""

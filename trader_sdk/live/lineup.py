@@ -161,10 +161,14 @@ class Lineup(Mapping[str, SymbolLine]):
         schema, symbol = line.live.observations.schema, line.symbol
         universe = self._universes.setdefault(schema.sha256, UniverseProvider(schema))
         if symbol not in universe.symbols:
-            own = universe.add(symbol)
-            past = before.live.observations.provider if before is not None else None
+            universe.add(symbol)
+        if before is not None and self._of.get(symbol) is not universe:
+            # What this universe holds, if anything, is from before other models took the bars.
+            past = before.live.observations.provider
             if isinstance(past, SymbolProvider):
-                own.extend(replace(past.bars, feed=schema.feed, adjustment=schema.adjustment))
+                universe.start(replace(past.bars, feed=schema.feed, adjustment=schema.adjustment))
+            else:
+                line.distrust()
         line.live = replace(line.live, observations=ObservationBuilder(universe.of(symbol)))
         self._of[symbol] = universe
         self._streams.replace(symbol, universe.window(symbol))
