@@ -264,6 +264,21 @@ def assess(
     return _passed(replace(intent, qty=qty), view, price, reason)
 
 
+def why_no_longer(
+    intent: OrderIntent, view: RiskView, asset: AssetRules, limits: RiskLimits = DEFAULT_RISK_LIMITS
+) -> Reason | None:
+    """Return why an order that passed and had to wait may not leave any more as it is, None if it may.
+
+    Args:
+        intent: As it passed: what losses took off its size is off already.
+        view: Account, positions and working orders now, without the order itself.
+        asset: The venue's rules.
+        limits: Account-wide limits.
+    """
+    decision = assess(intent, replace(view, size_factor=Decimal(1)), asset, limits)
+    return None if decision.intent == intent else decision.reason or Reason.ACCOUNT_LIMIT
+
+
 def _without_flip(intent: OrderIntent, held: Decimal) -> OrderIntent:
     """Return ``intent`` cut so that it never crosses zero."""
     if held * intent.side.sign >= 0 or intent.qty <= abs(held):

@@ -23,6 +23,7 @@ from trader_sdk.risk import (
     exposure,
     is_reducing,
     shrunk,
+    why_no_longer,
 )
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
@@ -115,6 +116,24 @@ def test_risk_lets_exits_through_when_trading_is_reduced_or_halted(state: Tradin
         prices={"AAPL": Decimal(50)},
     )
     assert assess(order(Side.SELL, "900"), view, SHARE).intent == order(Side.SELL, "900")
+
+
+@pytest.mark.parametrize(
+    ("view", "reason"),
+    [
+        (VIEW, None),
+        (replace(VIEW, size_factor=Decimal("0.5")), None),
+        (replace(VIEW, cash=Decimal(31_000)), Reason.BUYING_POWER),
+        (replace(VIEW, prices={"AAPL": Decimal(106)}), Reason.PRICE_COLLAR),
+        (replace(VIEW, state=TradingState.REDUCING), Reason.REDUCING),
+    ],
+)
+def test_order_that_waited_leaves_as_it_passed_or_not_at_all(view: RiskView, reason: Reason | None) -> None:
+    """What was halved after losses is not halved again; what would have to be smaller now stays."""
+    passed = assess(order(), replace(VIEW, size_factor=Decimal("0.5")), SHARE).intent
+    assert passed is not None
+    assert passed.qty == 25
+    assert why_no_longer(passed, view, SHARE) is reason
 
 
 def test_risk_refuses_a_short_when_none_may_be_opened() -> None:

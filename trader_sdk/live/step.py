@@ -24,7 +24,7 @@ from trader_sdk.live.worker import BrokerWorker
 from trader_sdk.orders import OrderIntent
 from trader_sdk.plan import AssetRules, Book, Plan, hold, plan
 from trader_sdk.portfolio import Sleeve
-from trader_sdk.risk import RiskDecision, RiskView, TradingState, assess, assess_all, shrunk
+from trader_sdk.risk import RiskDecision, RiskView, TradingState, assess_all, shrunk, why_no_longer
 
 _ZERO = Decimal(0)
 _MINUTE: Final = timedelta(minutes=1)
@@ -229,11 +229,8 @@ class BarStep:
         view = await self._view(ledger, {intent.symbol: intent.decision_price, **ledger.prices}, now)
         others = [r for r in ledger.working if r.intent.client_order_id != intent.client_order_id]
         ours = tuple(working_order(r.intent, r.state.filled_qty, r.state.status) for r in others)
-        foreign = view.working[len(ledger.working) :]
-        decision = assess(
-            intent, replace(view, working=(*ours, *foreign)), self._rules(intent.symbol, ledger, now), self._config.risk
-        )
-        return None if decision.intent == intent else decision.reason or Reason.ACCOUNT_LIMIT
+        without = replace(view, working=(*ours, *view.working[len(ledger.working) :]))
+        return why_no_longer(intent, without, self._rules(intent.symbol, ledger, now), self._config.risk)
 
     def _rules(self, symbol: str, ledger: Ledger, now: datetime) -> AssetRules:
         rules = self._lines[symbol].rules
