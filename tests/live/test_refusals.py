@@ -69,6 +69,12 @@ def test_run_refuses_a_missing_archive(ask: Ask, tmp_path: Path) -> None:
     assert (result.last["event"], result.last["exit_code"], result.last["fills"]) == ("run_finished", 5, 0)
 
 
+def test_refused_start_leaves_nothing_behind(ask: Ask, tmp_path: Path) -> None:
+    """Started again and again by a supervisor, a run that cannot begin does not fill the disk with demo archives."""
+    assert ask(tmp_path, "run", "--symbols", "NONE").code == 5
+    assert [path.name for path in (tmp_path / "paper-local").iterdir()] == ["journal.lock"]
+
+
 def test_run_without_a_deployable_model_exits_5(ask: Ask, tmp_path: Path, daily_archive: Path) -> None:
     """Only a REVIEW model is asked for: nothing is left, in both modes."""
     for strict in ("0", "1"):

@@ -148,6 +148,17 @@ def _end_on_request() -> None:
             signal.signal(number, lambda *_: sys.exit(0))
 
 
+def _open_closed_streams() -> None:
+    # Where a stream is closed (`>&-`) the next file that is opened, such as a journal, would get its number.
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+    sys.stdin, sys.stdout, sys.stderr = (
+        stream if stream is not None else os.fdopen(number, mode)
+        for number, mode, stream in ((0, "r", sys.stdin), (1, "w", sys.stdout), (2, "w", sys.stderr))
+    )
+
+
 def _speak_any_encoding() -> None:
     # What a file says is shown as far as the terminal can; the rest is escaped, and never an error.
     for stream in (sys.stdout, sys.stderr):
@@ -157,6 +168,7 @@ def _speak_any_encoding() -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the ``trader`` command and exit with its code."""
+    _open_closed_streams()
     _end_on_request()
     _speak_any_encoding()
     arguments = list(sys.argv[1:] if argv is None else argv)

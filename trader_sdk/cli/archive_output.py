@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from trader_sdk.cli.output import Output, drop_standard_output
+from trader_sdk.cli.output import Output
 from trader_sdk.contract.errors import ArchiveError, UsageError
 
 ArchiveOption = Annotated[str, typer.Option("--archive", help="Folder, name in trader.toml, or URL of the archive.")]
@@ -55,8 +55,6 @@ def archive_output(json: int | None, json_file: Path | None) -> Iterator[Output]
     out = Output(json_lines=lines, json_file=json_file)
     try:
         yield out
-    except BrokenPipeError:
-        drop_standard_output()
     finally:
         out.close()
 

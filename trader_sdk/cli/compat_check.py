@@ -13,7 +13,7 @@ from urllib.parse import urldefrag
 
 import typer
 
-from trader_sdk.cli.output import Output, drop_standard_output
+from trader_sdk.cli.output import Output
 from trader_sdk.contract.errors import SdkError, UsageError
 from trader_sdk.contract.spec import CURRENT_TRADER_VERSION
 
@@ -89,10 +89,7 @@ def check(
     ask = _Asked(models or [], goldens, fleet, reader, cache or default_cache())
     report = report_of(_checks(ask, rules), rules.mode, trader_version or CURRENT_TRADER_VERSION, rules.at, ask.where)
     out = Output(json_lines=bool(json), json_file=json_file)
-    try:
-        _say(out, report)
-    except BrokenPipeError:
-        drop_standard_output()
+    _say(out, report)
     _write_renderings(report, junit, sarif)
     if os.environ.get("GITHUB_ACTIONS") == "true" if github is None else github:
         _tell_github(report, sys.stderr if json else sys.stdout)

@@ -13,7 +13,7 @@ import typer
 from trader_sdk.ci.checks import plain, printable
 from trader_sdk.cli.archive_inputs import model_argument
 from trader_sdk.cli.archive_output import DEFAULT_ARCHIVE
-from trader_sdk.cli.output import Output, drop_standard_output
+from trader_sdk.cli.output import Output
 from trader_sdk.contract.errors import Finding, SdkError, Severity, exit_code_of
 
 if TYPE_CHECKING:
@@ -39,10 +39,7 @@ def inspect(files: Files, archive: Archive = DEFAULT_ARCHIVE, json: Json = 0, js
     for file in files:
         show, faults = _looked_at(model_argument(file, archive), out)
         errors += faults
-        try:
-            show()
-        except BrokenPipeError:
-            drop_standard_output()
+        show()
     out.close()
     return exit_code_of(errors)
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import json
 import os
 import sys
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TextIO
 
 EVENT_SCHEMA: Final = 1
+_READER_GONE: Final = frozenset({errno.EPIPE, errno.EIO})
+"""What writing says once a pipe's reader, or a terminal, is closed."""
 
 
 def write_json_file(path: Path, document: Any) -> None:
@@ -37,13 +41,11 @@ def log_to_stderr() -> None:
     )
 
 
-def drop_standard_output() -> None:
-    """Send what is still to be said nowhere: the reader went away, as with ``| head``, and the verdict stands."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 class Output:
     """Where a command's results go.
+
+    A reader that goes away, as with ``| head`` or a closed terminal, changes nothing about what the command does or
+    how it ends: what is still to be said goes nowhere.
 
     Args:
         json_lines: One JSON object a line on ``stream`` instead of text.
@@ -64,6 +66,8 @@ class Output:
         self.run_id = run_id or uuid.uuid4().hex[:12]
         self._json_file = json_file
         self._stream = stream or sys.stdout
+        self._is_alone = False
+        self._tell_alone: Callable[[], None] = lambda: None
         self._say: Callable[[str], None] = self._write
         self._ascii = codecs.lookup(getattr(self._stream, "encoding", None) or "utf-8").name != "utf-8"
         self._events: list[dict[str, Any]] = []
@@ -82,17 +86,24 @@ class Output:
             self._events.append(record)
             if self.json_lines:
                 self._write(json.dumps(record, ensure_ascii=self._ascii, allow_nan=False, default=str))
-        if text is not None and not self.json_lines:
-            self._say(text)
+        if text is not None:
+            self.note(text)
 
     def note(self, text: str) -> None:
         """Say something to people alone."""
         if not self.json_lines:
-            self._say(text)
+            with self.heard():
+                self._say(text)
 
     def divert(self, say: Callable[[str], None] | None) -> None:
         """Give what people read to ``say``, such as a table that keeps the last rows; None writes it out again."""
         self._say = say or self._write
+
+    def when_alone(self, tell: Callable[[], None]) -> None:
+        """Call ``tell`` once, when the reader has gone away: at once if it has already."""
+        self._tell_alone = tell
+        if self._is_alone:
+            tell()
 
     @property
     def stream(self) -> TextIO:
@@ -103,7 +114,7 @@ class Output:
         """Show rows: one event holding them all, or a table that fits the terminal."""
         cells = [[None if cell is None else cell for cell in row] for row in rows]
         self.event(name, None, rows=[dict(zip(columns, row, strict=True)) for row in cells])
-        if self.json_lines:
+        if self.json_lines or self._is_alone:
             return
         from rich.box import SIMPLE_HEAD
         from rich.console import Console
@@ -114,12 +125,29 @@ class Output:
             table.add_column(column, overflow="fold")
         for row in cells:
             table.add_row(*("" if cell is None else str(cell) for cell in row))
-        width = None if self._stream.isatty() else 160
-        try:
+        with self.heard():
+            width = None if self._stream.isatty() else 160
             Console(file=self._stream, width=width, highlight=False, markup=False).print(table)
-        except SystemExit as error:
+
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """Write inside to a reader that may go away."""
+        try:
+            yield
+        except SystemExit:
             # Rich ends the process when the reader of a pipe went away; what that means is the command's to say.
-            raise BrokenPipeError from error
+            self._be_alone()
+        except OSError as error:
+            if error.errno not in _READER_GONE:
+                raise
+            self._be_alone()
+
+    def _be_alone(self) -> None:
+        if self._stream is sys.stdout:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not self._is_alone:
+            self._is_alone = True
+            self._tell_alone()
 
     def close(self) -> None:
         """Write the JSON file, if one was asked for."""
@@ -127,5 +155,7 @@ class Output:
             write_json_file(self._json_file, self._events)
 
     def _write(self, line: str) -> None:
-        self._stream.write(line + "\n")
-        self._stream.flush()
+        if not self._is_alone:
+            with self.heard():
+                self._stream.write(line + "\n")
+                self._stream.flush()

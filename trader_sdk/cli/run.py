@@ -203,7 +203,7 @@ def _opened(config: LiveConfig, told: _Told) -> Iterator[LiveTrader]:
         trader.observe(told.screen.show)
         told.screen.keep_note = trader.keep_note
         told.screen.look = partial(_board, trader)
-        told.screen.on_broken_pipe = partial(trader.request_stop, 0)
+        told.screen.when_unread(partial(trader.request_stop, 0))
         with metrics_served(told.metrics_port, trader) as port:
             if port is not None:
                 told.screen.show("metrics_served", {"port": port})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from trader_sdk.contract.verdicts import GateClass
 from trader_sdk.live.clock import Clock, VenueClock
 from trader_sdk.live.config import DEFAULT_MAX_BARS, REAL_DAILY, SIMULATED_1MIN, LiveConfig
 from trader_sdk.live.events import bar_ns, bar_time, rfc3339
+from trader_sdk.live.journal import JOURNAL_FILE
 from trader_sdk.live.models import Selection, check_no_overlap, gate_table, select
 from trader_sdk.live.report import gate_fields
 from trader_sdk.live.schedule import Schedule
@@ -105,7 +107,7 @@ def local_run(config: LiveConfig, say: Say) -> Iterator[LocalRun]:
     mark = fingerprint(config)
     with ExitStack() as resources:
         folder = open_local_run(config.state_dir, mark)
-        resources.callback(folder.lock.release)
+        resources.callback(_leave, folder)
         archive = _archive(config, folder, say)
         rows = gate_table(archive, config, TradingMode.PAPER_LOCAL)
         replay, selection = _choose(rows, config, folder, archive)
@@ -121,6 +123,13 @@ def local_run(config: LiveConfig, say: Say) -> Iterator[LocalRun]:
         config = config.model_copy(update={"max_bars": replay.n_bars})
         facts = {**replay.facts(), "fingerprint": mark, "archive": config.archive}
         yield LocalRun(config, folder, selection, broker, make_clock, facts)
+
+
+def _leave(folder: RunFolder) -> None:
+    """Release a run's folder; one in which nothing was ever written down, as of a refused start, goes away."""
+    if not (folder.path / JOURNAL_FILE).exists():
+        shutil.rmtree(folder.path, ignore_errors=True)
+    folder.lock.release()
 
 
 def _choose(

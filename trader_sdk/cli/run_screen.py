@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from trader_sdk.cli.model_texts import MODEL_TEXTS
 from trader_sdk.cli.output import Output
+from trader_sdk.contract.errors import StorageError
 
 if TYPE_CHECKING:
     from trader_sdk.cli.run_board import RunBoard
@@ -21,7 +22,6 @@ class RunScreen:
 
     Args:
         output: Where it goes.
-        on_broken_pipe: Called once when the reader has gone away; nothing is written afterwards.
 
     Attributes:
         look: Returns the live table's data; None draws none.
@@ -29,16 +29,18 @@ class RunScreen:
         keep_note: Takes what people were told, for the journal.
     """
 
-    def __init__(self, output: Output, on_broken_pipe: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, output: Output) -> None:
         self._output = output
-        self.on_broken_pipe = on_broken_pipe
         self.also: Callable[[str, Fields], None] = lambda _name, _fields: None
         self.keep_note: Callable[[Fields], None] = lambda _: None
         self.look: Callable[[], Board] | None = None
         self._board: RunBoard | None = None
         self._rows: list[Fields] = []
-        self._is_broken = False
         self._said: set[str] = set()
+
+    def when_unread(self, stop: Callable[[], None]) -> None:
+        """Call ``stop`` once, when nobody reads any more: at once if that is so."""
+        self._output.when_alone(stop)
 
     def has_said(self, name: str) -> bool:
         """Return whether a fact of this name was told."""
@@ -48,13 +50,10 @@ class RunScreen:
         """Tell one fact."""
         self._said.add(name)
         self.also(name, fields)
-        if self._is_broken:
-            return
         try:
             self._tell(name, fields)
-        except BrokenPipeError:
-            self._is_broken = True
-            self.on_broken_pipe()
+        except OSError as error:
+            raise StorageError("STORAGE", "standard output cannot be written", found=error) from error
 
     def _tell(self, name: str, fields: Fields) -> None:
         if name == "gate_row":
@@ -76,11 +75,7 @@ class RunScreen:
 
     def note(self, text: str) -> None:
         """Tell people alone, after the last fact for programs."""
-        if not self._is_broken:
-            try:
-                self._output.note(text)
-            except BrokenPipeError:
-                self._is_broken = True
+        self._output.note(text)
 
     def _open_board(self) -> None:
         from trader_sdk.cli.run_board import RunBoard, is_terminal
@@ -92,7 +87,8 @@ class RunScreen:
     def close(self) -> None:
         """End the live table, if one is drawn; safe to call twice."""
         if self._board is not None:
-            self._board.close()
+            with self._output.heard():
+                self._board.close()
             self._output.divert(None)
             self._board = None
 
@@ -129,8 +125,8 @@ def _gate_cells(row: Fields) -> list[str]:
 def _gate_detail(row: Fields) -> str:
     data = "" if row["data"] == "real" else f", {row['data']} data"
     lifted = f", lifted by override of {row['override']}" if row["override"] else ""
-    return (
-        f"  {row['symbol']}: {row['version_id']}, gate {row['gate_policy']}, features {row['features']}{data}{lifted}"
+    return _wrapped(
+        f"{row['symbol']}: {row['version_id']}, gate {row['gate_policy']}, features {row['features']}{data}{lifted}"
     )
 
 
