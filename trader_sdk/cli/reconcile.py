@@ -21,10 +21,12 @@ from trader_sdk.contract.errors import ERROR_TABLE, ConfigError
 
 if TYPE_CHECKING:
     from trader_sdk.broker.port import BrokerPort
+    from trader_sdk.exchange import LocalExchange
     from trader_sdk.live.ledger import Ledger
     from trader_sdk.reconcile import VenueSnapshot
 
 _ZERO: Final = Decimal(0)
+_LOOKS: Final = 3
 _BEGINNING: Final = datetime(1990, 1, 1, tzinfo=UTC)
 
 
@@ -94,8 +96,7 @@ def reconcile(
     folder = find_run(state_dir_of(state_dir), run)
     ledger = read_ledger(folder)
     with _venue(folder, ledger) as broker:
-        snapshot = asyncio.run(_snapshot(broker, ledger))
-    found = compare(ledger, snapshot)
+        found, ledger = _compared(folder, broker)
     out = Output(json_lines=json == 1, json_file=json_file, run_id=ledger.run_id)
     columns = ("symbol", "journal", "sleeve", "external", "venue", "agree")
     rows = [(row[0], *(plain(qty) for qty in row[1:5]), "yes" if row[5] else "NO") for row in found.rows]
@@ -111,19 +112,34 @@ def reconcile(
     return ERROR_TABLE["HALTED"].exit_code if found.faults else 0
 
 
+def _compared(folder: Path, broker: BrokerPort) -> tuple[Comparison, Ledger]:
+    """Return a comparison and the books it was made with.
+
+    A trader that trades meanwhile moves both sides; what differs from the books before the reads and after them, look
+    after look, is no movement.
+    """
+    from trader_sdk.live.state import is_running, read_ledger
+
+    for _ in range(_LOOKS if is_running(folder) else 1):
+        before = read_ledger(folder)
+        snapshot = asyncio.run(_snapshot(broker, before))
+        for ledger in (before, read_ledger(folder)):
+            found = compare(ledger, snapshot)
+            if not found.faults:
+                return found, ledger
+    return found, ledger
+
+
 @contextmanager
 def _venue(folder: Path, ledger: Ledger) -> Iterator[BrokerPort]:
-    """Yield the venue of a run: its exchange from its log, or Alpaca with the keys of the environment."""
+    """Yield the venue of a run: its exchange, or Alpaca with the keys of the environment."""
     from trader_sdk.broker.alpaca import AlpacaBroker
     from trader_sdk.broker.credentials import Credentials, credentials_from_env
     from trader_sdk.broker.endpoint import alpaca_live, alpaca_paper, local_endpoint
     from trader_sdk.contract.modes import TradingMode
-    from trader_sdk.exchange import LocalExchange
-    from trader_sdk.live.journal import lock_folder
 
     if ledger.mode == TradingMode.PAPER_LOCAL:
-        # The exchange's log has one writer: a run that is alive keeps its folder locked.
-        with lock_folder(folder.parent), LocalExchange(folder) as exchange:
+        with _exchange(folder) as exchange:
             broker = AlpacaBroker(local_endpoint(exchange), Credentials.of(exchange.key, exchange.secret))
             try:
                 yield broker
@@ -138,6 +154,20 @@ def _venue(folder: Path, ledger: Ledger) -> Iterator[BrokerPort]:
         yield broker
     finally:
         broker.close()
+
+
+@contextmanager
+def _exchange(folder: Path) -> Iterator[LocalExchange]:
+    """Yield the exchange that a run trades on now, or one made anew from the log, which has one writer."""
+    from trader_sdk.exchange import LocalExchange
+    from trader_sdk.live.journal import lock_folder
+    from trader_sdk.live.state import is_running
+
+    if is_running(folder):
+        yield LocalExchange.running_in(folder)
+        return
+    with lock_folder(folder.parent), LocalExchange(folder) as exchange:
+        yield exchange
 
 
 async def _snapshot(broker: BrokerPort, ledger: Ledger) -> VenueSnapshot:

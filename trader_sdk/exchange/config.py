@@ -19,6 +19,7 @@ MARKET_FILE: Final = "exchange-market.npz"
 LOG_FILE: Final = "exchange-events.jsonl"
 LOCK_FILE: Final = "exchange.lock"
 OUTPUT_FILE: Final = "exchange-output.log"
+PORT_FILE: Final = "exchange.port"
 
 
 class _Document(BaseModel):

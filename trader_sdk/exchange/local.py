@@ -16,7 +16,7 @@ from typing import Final, Self
 
 from trader_sdk.contract.bars import Bars
 from trader_sdk.contract.errors import ERROR_TABLE, ConfigError, error_for
-from trader_sdk.exchange.config import MARKET_FILE, OUTPUT_FILE, SETUP_FILE, ExchangeSetup
+from trader_sdk.exchange.config import MARKET_FILE, OUTPUT_FILE, PORT_FILE, SETUP_FILE, ExchangeSetup
 from trader_sdk.exchange.market import Market, sessions_of
 from trader_sdk.exchange.sessions import nanoseconds, utc
 
@@ -61,6 +61,20 @@ class LocalExchange:
             self.setup = ExchangeSetup.load(state_dir)
         else:
             self.setup = prepare(state_dir, setup, bars, sessions)
+
+    @classmethod
+    def running_in(cls, state_dir: Path) -> Self:
+        """Return the exchange that another process started here, to ask it; it is not ended with the context.
+
+        Raises:
+            ConfigError: None was started here, or it has ended.
+        """
+        exchange = cls(state_dir)
+        try:
+            exchange._port = int((state_dir / PORT_FILE).read_text("ascii"))
+        except (OSError, ValueError) as error:
+            raise ConfigError("CONFIG", "no exchange is running here", where=str(state_dir)) from error
+        return exchange
 
     @staticmethod
     def is_in(state_dir: Path) -> bool:
@@ -129,6 +143,7 @@ class LocalExchange:
                 start_new_session=True,
             )
         self._port = self._read_port()
+        (self.state_dir / PORT_FILE).write_text(str(self._port), "ascii")
         return self
 
     def stop(self) -> int:
@@ -137,6 +152,7 @@ class LocalExchange:
         if process is None:
             return 0
         self._process = None
+        (self.state_dir / PORT_FILE).unlink(missing_ok=True)
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
