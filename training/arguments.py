@@ -34,10 +34,12 @@ def bars_of(data: str, symbol: str, timeframe: str, until: str | None, *, allow_
 
     Raises:
         DataError: They cannot be loaded.
-        UsageError: ``until`` is not a date.
+        UsageError: ``until`` is not a date, or the symbol is empty.
     """
     from trader_sdk.data import load_bars
 
+    if not symbol.strip():
+        raise UsageError("USAGE", "no symbol", where="--symbol", expected="AAPL", found=repr(symbol))
     if data.startswith("alpaca:"):
         from training.fetching import fetch_once
 

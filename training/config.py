@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
+from trader_sdk.checkpoint.limits import MAX_FILE_BYTES
 from trader_sdk.contract.costs import cost_model, cost_model_of
 from trader_sdk.contract.errors import ConfigError
-from trader_sdk.contract.spec import CURRENT_MODEL_VERSION, MODEL_SPECS
+from trader_sdk.contract.spec import CURRENT_MODEL_VERSION, MODEL_SPECS, ModelSpec
 from training.reward import RewardKind
 
 Priced = TypeVar("Priced", bound=BaseModel)
+
+MAX_PARAMETERS: Final = MAX_FILE_BYTES // 3 // 4 - 2**16
+"""Largest network whose checkpoint, Adam's two averages included, a reader takes."""
 
 
 class TrainConfig(BaseModel):
@@ -93,6 +98,7 @@ class TrainConfig(BaseModel):
     def _consistent(self) -> Self:
         if self.model_version not in MODEL_SPECS:
             _refuse("model_version", ", ".join(MODEL_SPECS), self.model_version)
+        refuse_too_large(MODEL_SPECS[self.model_version], self.hidden_dims)
         cost_model(self.cost_model)
         if self.num_envs % self.envs_per_bar:
             _refuse("num_envs", f"a multiple of envs_per_bar = {self.envs_per_bar}", self.num_envs)
@@ -139,6 +145,24 @@ def with_costs_of(symbol: str, config: Priced) -> Priced:
     if "cost_model" in config.model_fields_set:
         return config
     return config.model_copy(update={"cost_model": cost_model_of(symbol)})
+
+
+def refuse_too_large(spec: ModelSpec, hidden_dims: Sequence[int]) -> None:
+    """Refuse a trunk whose checkpoints nobody could read, before hours are spent on it.
+
+    Raises:
+        ConfigError: It has more than :data:`MAX_PARAMETERS`.
+    """
+    widths = (spec.obs_dim, *hidden_dims, spec.n_actions + 1)
+    parameters = sum((inputs + 1) * outputs for inputs, outputs in pairwise(widths))
+    if parameters > MAX_PARAMETERS:
+        raise ConfigError(
+            "CONFIG",
+            "the network is larger than any reader of its checkpoints takes",
+            where="hidden_dims",
+            expected=f"at most {MAX_PARAMETERS:,} parameters",
+            found=f"{parameters:,} with {','.join(map(str, hidden_dims))}",
+        )
 
 
 def _refuse(where: str, expected: str, found: object) -> None:

@@ -101,7 +101,7 @@ def blocks_of(market: Market, spec: ModelSpec, sizes: tuple[int, int, int] | Non
     if left < 1:
         raise DataError(
             "BARS",
-            f"too few bars: warm-up, the purges between the blocks and {held_out} held-out bars leave none to train on",
+            "too few bars: warm-up, purges and held-out blocks leave none to train on",
             where=where,
             found=len(market.bars),
             remedy=_MORE_BARS,

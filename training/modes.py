@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, V
 
 from trader_sdk.contract.errors import ConfigError
 from trader_sdk.contract.spec import CURRENT_MODEL_VERSION, MODEL_SPECS
+from training.config import refuse_too_large
 from training.invariants import violation
 from training.regimes import Finetune, FromScratch, TrainingRegime
 
@@ -122,10 +123,12 @@ def pretrain_config(mode: str, **settings: Any) -> PretrainConfig:
     row = _plain(mode_row(Mode(mode), MODEL_SPECS[version].n_actions))
     explicit = tuple(sorted(set(row) & set(named)))
     try:
-        return PretrainConfig.model_validate({"mode": mode, **row, **named, "explicit": explicit})
+        config = PretrainConfig.model_validate({"mode": mode, **row, **named, "explicit": explicit})
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
         raise ConfigError("CONFIG", "invalid settings", where=f"mode {mode}", found=faults) from error
+    refuse_too_large(MODEL_SPECS[version], config.hidden_dims)
+    return config
 
 
 def check_mode(config: PretrainConfig) -> None:

@@ -14,9 +14,9 @@ def claim(out: Path) -> None:
         StorageError: The disk refused.
         UsageError: It holds something already.
     """
-    if out.exists() and any(out.iterdir()):
-        raise UsageError("USAGE", "the run's folder is not empty", where=str(out), remedy="Choose another --out.")
     try:
+        if out.exists() and any(out.iterdir()):
+            raise UsageError("USAGE", "the run's folder is not empty", where=str(out), remedy="Choose another --out.")
         (out / "ckpt").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError("STORAGE", "cannot create the run's folder", where=str(out), found=error) from error

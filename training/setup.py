@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -15,11 +15,11 @@ from trader_sdk.archive.gate import assess_model_quality
 from trader_sdk.archive.policy import ModelGatingConfig
 from trader_sdk.contract.bars import Bars
 from trader_sdk.contract.costs import cost_model
-from trader_sdk.contract.errors import DataError
+from trader_sdk.contract.errors import ConfigError, DataError
 from trader_sdk.contract.spec import MODEL_SPECS
 from trader_sdk.data.gaps import time_text
 from trader_sdk.data.splits import split_jumps, states_splits
-from trader_sdk.features import FeatureProvider, Ohlcv53Provider, build_schema
+from trader_sdk.features import FeatureProvider, FeatureSchema, Ohlcv53Provider, build_schema
 from trader_sdk.features.provider import load_provider
 from training.checkpoints import CheckpointKeeper
 from training.config import TrainConfig
@@ -109,7 +109,7 @@ def provider_for(config: TrainConfig, bars: Bars) -> FeatureProvider:
     stated = {"calendar": bars.calendar, "feed": bars.feed, "adjustment": bars.adjustment}
     if config.features is None:
         return Ohlcv53Provider(build_schema(spec.version, bars.timeframe, **stated))
-    provider = load_provider(config.features)()
+    provider = _made(config.features)
     wanted = {"timeframe": bars.timeframe.value, **stated, "n_features": spec.n_features}
     found = {name: getattr(provider.schema, name) for name in wanted}
     if found != wanted:
@@ -122,6 +122,30 @@ def provider_for(config: TrainConfig, bars: Bars) -> FeatureProvider:
             remedy="Use bars of the provider's schema, or a provider of these bars and this model version.",
         )
     return provider
+
+
+def _made(target: str) -> FeatureProvider:
+    try:
+        provider: Any = load_provider(target)()
+    except TypeError as error:
+        raise _no_provider(target, f"it cannot be called without arguments: {error}") from error
+    if not (
+        isinstance(getattr(provider, "schema", None), FeatureSchema) and callable(getattr(provider, "history", None))
+    ):
+        raise _no_provider(target, f"what it makes has no schema or no history: {type(provider).__name__}")
+    made: FeatureProvider = provider
+    return made
+
+
+def _no_provider(target: str, found: str) -> ConfigError:
+    return ConfigError(
+        "CONFIG",
+        "this makes no feature provider",
+        where=f"features {target}",
+        expected="a class or function that is called without arguments",
+        found=found,
+        remedy=f"`trader features check --features {target}` says what a provider lacks.",
+    )
 
 
 def trainer_of(

@@ -49,12 +49,17 @@ def test_run_trains_on_real_bars_archives_them_and_says_what_the_gate_thought(
         [*RUN, "--label", "my label"],
         [*RUN, "--cost-model", "free"],
         [*RUN, "--learning-rate", "inf"],
+        [*RUN, "--hidden", "4000,4000,4000"],
+        [*RUN, "--features", "json:dumps"],
+        [*RUN, "--features", "json:JSONDecoder"],
+        [*RUN[:4], "", *RUN[5:]],
+        ["pretrain", *RUN[1:7], "--mode", "from-scratch", "--hidden", "16,100000000"],
     ],
 )
 def test_run_refuses_bad_arguments_with_one_line_and_exit_2(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Unknown symbol, preset, flag or timeframe, unreadable values, no source of bars, too few bars."""
+    """Unknown names, unreadable values, too few bars, no provider, a network that no reader would take."""
     monkeypatch.chdir(tmp_path)
     assert run_app(arguments) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
