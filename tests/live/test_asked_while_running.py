@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from trader_sdk.faults.campaign import Archives
 from trader_sdk.faults.evidence import Evidence
 from trader_sdk.faults.scenario import Scenario
@@ -71,3 +73,26 @@ def test_resume_after_refusals_says_that_the_next_start_lifts_it(tmp_path: Path)
     (told,) = answers(evidence)
     assert told == (False, "SIM only reduces")
     assert evidence.ledger.exits_only == {"SIM"}
+
+
+@pytest.mark.parametrize(
+    ("breakers", "cause", "done"),
+    [
+        ({"halt_drawdown": "0.0001"}, "DRAWDOWN", [False, True]),
+        ({"day_loss_fraction": "0.0001"}, "DAY_LOSS", [False, False]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_resume_looks_at_a_loss_first(breakers: dict[str, str], cause: str, done: list[bool], tmp_path: Path) -> None:
+    """Asked without words and then with them: a drawdown needs words, a day's loss another day."""
+    evidence = asked(
+        tmp_path,
+        "..DDDDDDU..D.",
+        {"after": 10, "command": "resume"},
+        {"after": 11, "command": "resume", "why": "I have seen it"},
+        config={"breakers": breakers},
+    )
+    kept = [hold.cause for hold in evidence.ledger.holds]
+    assert [ok for ok, _ in answers(evidence)] == done
+    assert (cause in kept) is not any(done)
+    assert evidence.exit_code == 0
