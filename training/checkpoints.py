@@ -90,8 +90,9 @@ class CheckpointKeeper:
         keep = {best, *sorted(self.paths)[-KEEP_LAST:]}
         for update in set(self.paths) - keep:
             path = self.paths.pop(update)
-            path.unlink()
-            path.with_suffix(".json").unlink()
+            # A run that died between this and its state finds them gone when it goes on and comes here again.
+            path.unlink(missing_ok=True)
+            path.with_suffix(".json").unlink(missing_ok=True)
 
 
 def optimizer_digest(state: Mapping[str, Any]) -> str:

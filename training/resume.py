@@ -17,13 +17,14 @@ from trader_sdk.archive.gate import Tier
 from trader_sdk.archive.metrics import HouseMetrics
 from trader_sdk.contract.errors import StorageError, UsageError
 from trader_sdk.contract.sleeve import SleeveArray
+from training.config import TrainConfig
 from training.env import TradingEnvs
 from training.loop import Snapshot, Trainer
 from training.run_log import METRICS_FILE
 from training.validation import Validation
 
 STATE_FILE: Final = "resume.pt"
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 _COUNTERS: Final = (
     "update",
     "optimizer_step",
@@ -53,6 +54,9 @@ class StateKeeper:
         """
         partial = self._path.with_suffix(".tmp")
         try:
+            # The lines that the state counts must outlive a power cut that it outlives.
+            with (self._folder / METRICS_FILE).open("rb") as log:
+                os.fsync(log.fileno())
             with partial.open("wb") as stream:
                 torch.save(_state_of(trainer, self._folder), stream)
                 stream.flush()
@@ -63,12 +67,31 @@ class StateKeeper:
                 "STORAGE", "cannot write what a resume needs", where=str(self._path), found=error
             ) from error
 
-    def read(self) -> Mapping[str, Any]:
+    def read(self, config: TrainConfig) -> Mapping[str, Any]:
         """Return the state that was kept last.
 
+        Args:
+            config: What ``config.json`` says now.
+
         Raises:
-            UsageError: There is none, or it is damaged.
+            UsageError: There is none, it is damaged, or the folder is no longer what it was kept with.
         """
+        state = self._kept()
+        _refuse_another(config, state["config"])
+        log = self._folder / METRICS_FILE
+        held = log.stat().st_size if log.exists() else 0
+        if held < state["log_bytes"]:
+            raise UsageError(
+                "USAGE",
+                "the run's log lost lines",
+                where=str(log),
+                expected=f"{state['log_bytes']} bytes or more",
+                found=held,
+                remedy="Restore the file, or start a new run.",
+            )
+        return state
+
+    def _kept(self) -> Mapping[str, Any]:
         try:
             state = torch.load(self._path, map_location="cpu", weights_only=True)
             if state["schema"] == SCHEMA:
@@ -88,6 +111,20 @@ class StateKeeper:
     def forget(self) -> None:
         """Remove the state of a run that ended."""
         self._path.unlink(missing_ok=True)
+
+
+def _refuse_another(config: TrainConfig, began: str) -> None:
+    now, then = config.model_dump(mode="json"), json.loads(began)
+    changed = sorted(name for name in now.keys() | then.keys() if now.get(name) != then.get(name))
+    if changed:
+        raise UsageError(
+            "USAGE",
+            "config.json is not what the run began with",
+            where=", ".join(changed),
+            expected=", ".join(str(then.get(name)) for name in changed),
+            found=", ".join(str(now.get(name)) for name in changed),
+            remedy="Put the old numbers back, or start a new run with the new ones.",
+        )
 
 
 def restore(trainer: Trainer, state: Mapping[str, Any], folder: Path) -> None:
@@ -112,6 +149,7 @@ def _state_of(trainer: Trainer, folder: Path) -> dict[str, Any]:
     best = trainer.best
     return {
         "schema": SCHEMA,
+        "config": trainer.config.model_dump_json(),
         **{name: getattr(trainer, name) for name in _COUNTERS},
         "network": trainer.network.state_dict(),
         "optimizer": trainer.optimizer.state_dict(),

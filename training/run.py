@@ -126,7 +126,7 @@ def resume(
     """
     document, config = _begun(out)
     _check_before(config, document["label"], archive)
-    state = StateKeeper(out).read()
+    state = StateKeeper(out).read(config)
     # A run that began on bars with gaps goes on with them: the digest says that they are the same.
     source = load_bars(document["source"], document["symbol"], document["timeframe"], allow_gaps=True)
     bars = source.slice(0, document["n_bars"])

@@ -12,6 +12,7 @@ import pytest
 
 from trader_sdk.contract.errors import DataError, StorageError, UsageError
 from trader_sdk.data import load_bars
+from training.checkpoints import CheckpointKeeper
 from training.config import TrainConfig, preset
 from training.resume import STATE_FILE
 from training.run import TrainResult, resume, train
@@ -159,6 +160,42 @@ def test_resume_refuses_a_damaged_state_and_changes_nothing(tmp_path: Path) -> N
     with pytest.raises(UsageError, match="damaged"):
         resume(run)
     assert (run / "metrics.jsonl").read_bytes() == log
+
+
+def test_resume_refuses_a_configuration_that_was_edited_and_changes_nothing(tmp_path: Path) -> None:
+    """Half a run with one discount and half with another would be neither, and its claims would not be proven."""
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        begin(run, StopAfter(3))
+    began = (run / "config.json").read_text()
+    (run / "config.json").write_text(began.replace('"gamma": 0.97', '"gamma": 0.9'))
+    log = (run / "metrics.jsonl").read_bytes()
+    with pytest.raises(UsageError, match="gamma"):
+        resume(run)
+    assert (run / "metrics.jsonl").read_bytes() == log
+    (run / "config.json").write_text(began)
+    assert resume(run).folder == run
+
+
+@pytest.mark.parametrize("kept", [0, 2000])
+def test_resume_refuses_a_log_that_lost_lines(kept: int, tmp_path: Path) -> None:
+    """What proves the first half of the run is gone: it is said, and nothing is filled in."""
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        begin(run, StopAfter(3))
+    log = run / "metrics.jsonl"
+    os.truncate(log, kept)
+    with pytest.raises(UsageError, match=r"metrics\.jsonl"):
+        resume(run)
+    assert log.stat().st_size == kept
+
+
+def test_keeper_forgets_checkpoints_that_a_run_before_forgot_already(tmp_path: Path) -> None:
+    """Killed between the removal and the next state, a run comes to the same removal again."""
+    keeper = CheckpointKeeper(tmp_path, stamp={}, config={})
+    keeper.paths = {update: tmp_path / "ckpt" / f"u{update}.pt" for update in (2, 4, 6, 8, 10)}
+    keeper.forget_all_but(4)
+    assert sorted(keeper.paths) == [4, 6, 8, 10]
 
 
 def test_resume_refuses_bars_that_changed(tmp_path: Path) -> None:
