@@ -136,6 +136,7 @@ def measure(quick: bool) -> Iterator[Row]:
 def _instrument(watch: Watch) -> None:
     import urllib3.connection
 
+    from trader_sdk.broker import direct
     from trader_sdk.broker.port import StreamKind
     from trader_sdk.live.stream_events import StreamInbox
 
@@ -144,7 +145,7 @@ def _instrument(watch: Watch) -> None:
         home = __import__(module, fromlist=["_"])
         kind = getattr(home, owner) if owner else home
         setattr(kind, name, _timed(getattr(kind, name), stage, watch))
-    put, request = StreamInbox.put, urllib3.connection.HTTPConnection.request
+    put, request, write = StreamInbox.put, urllib3.connection.HTTPConnection.request, direct.write
 
     def seen(self: Any, event: Any) -> None:
         if event.kind is StreamKind.BAR:
@@ -156,6 +157,12 @@ def _instrument(watch: Watch) -> None:
         if method == "POST" and url.endswith("/orders"):
             watch.wrote()
 
+    def written_directly(sock: Any, data: bytes) -> None:
+        write(sock, data)
+        if data.startswith(b"POST ") and data.split(b" ", 2)[1].endswith(b"/orders"):
+            watch.wrote()
+
+    direct.write = written_directly
     StreamInbox.put = seen  # type: ignore[method-assign]  # the bench listens in
     urllib3.connection.HTTPConnection.request = written  # type: ignore[method-assign]  # the bench listens in
 

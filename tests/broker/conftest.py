@@ -47,13 +47,15 @@ ORDER: dict[str, Any] = {
 class RawVenue:
     """Accepts connections and does to each what the script says; the last behaviour repeats.
 
-    ``requests`` holds the request lines that were read, ``seen`` is set with the first.
+    ``requests`` holds the request lines that were read, ``seen`` is set with the first, ``left`` once a connection was
+    let go of.
     """
 
     def __init__(self, *script: Behaviour) -> None:
         self.requests: list[str] = []
         self.wire: list[bytes] = []
         self.seen = threading.Event()
+        self.left = threading.Event()
         self.closing = threading.Event()
         self._script = list(script)
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -109,6 +111,7 @@ class RawVenue:
     def _behave(self, behaviour: Behaviour, conn: socket.socket) -> None:
         with conn, contextlib.suppress(OSError):
             behaviour(self, conn)
+        self.left.set()
 
 
 def hang(venue: RawVenue, conn: socket.socket) -> None:
@@ -164,23 +167,63 @@ def truncated(venue: RawVenue, conn: socket.socket) -> None:
     conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body[: len(body) // 2])
 
 
-def answering(status: int, body: object = "", headers: Mapping[str, str] | None = None) -> Behaviour:
-    """Return a behaviour that answers with ``status`` and ``body`` (text as it is, anything else as JSON)."""
+def answering(
+    status: int, body: object = "", headers: Mapping[str, str] | None = None, *, stays: bool = False
+) -> Behaviour:
+    """Return a behaviour that answers with ``status`` and ``body`` (bytes and text as they are, others as JSON)."""
+    reply = _reply(status, body, headers or {}, stays=stays)
 
     def behave(venue: RawVenue, conn: socket.socket) -> None:
         venue.read_request(conn)
-        payload = (body if isinstance(body, str) else json.dumps(body)).encode()
-        lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(payload)}", "Connection: close"]
-        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
-        conn.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + payload)
+        conn.sendall(reply)
 
     return behave
 
 
+def _reply(status: int, body: object, headers: Mapping[str, str], *, stays: bool) -> bytes:
+    text = body if isinstance(body, bytes | str) else json.dumps(body)
+    payload = text if isinstance(text, bytes) else text.encode()
+    lines = [f"HTTP/1.1 {status} X", f"Connection: {'keep-alive' if stays else 'close'}"]
+    if "Transfer-Encoding" not in headers:
+        lines.append(f"Content-Length: {len(payload)}")
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + payload
+
+
+def in_turn(*steps: Behaviour) -> Behaviour:
+    """Return a behaviour that does several things one after the other on one connection."""
+
+    def behave(venue: RawVenue, conn: socket.socket) -> None:
+        for step in steps:
+            step(venue, conn)
+
+    return behave
+
+
+def stray(_: RawVenue, conn: socket.socket) -> None:
+    """Answer although nothing was asked, as a reply does that comes late."""
+    conn.sendall(_reply(200, ORDER | {"client_order_id": "lt1-another"}, {}, stays=True))
+
+
 BEHAVIOURS: dict[str, Behaviour] = {
     behaviour.__name__: behaviour
-    for behaviour in (hang, drip_head, drip_body, reset_before_read, reset_after_read, close_after_read, truncated)
+    for behaviour in (
+        hang,
+        drip_head,
+        drip_body,
+        reset_before_read,
+        reset_after_read,
+        close_after_read,
+        truncated,
+        stray,
+    )
 }
+
+
+def _behaviour(step: str | tuple[Any, ...] | list[Any], *, stays: bool = False) -> Behaviour:
+    if isinstance(step, list):
+        return in_turn(*(_behaviour(one, stays=True) for one in step))
+    return BEHAVIOURS[step] if isinstance(step, str) else answering(*step, stays=stays)
 
 
 def endpoint_at(url: str) -> Endpoint:
@@ -191,12 +234,14 @@ def endpoint_at(url: str) -> Endpoint:
 
 @pytest.fixture
 def raw_venue() -> Iterator[Callable[..., RawVenue]]:
-    """Start venues that misbehave as told, by name or by ``(status, body, headers)``; all are closed at the end."""
+    """Start venues that misbehave as told; all are closed at the end.
+
+    Each connection is told by name or by ``(status, body, headers)``; a list is what one connection does in turn.
+    """
     venues: list[RawVenue] = []
 
-    def start(*script: str | tuple[Any, ...]) -> RawVenue:
-        steps = [BEHAVIOURS[step] if isinstance(step, str) else answering(*step) for step in script]
-        venues.append(RawVenue(*steps))
+    def start(*script: str | tuple[Any, ...] | list[Any]) -> RawVenue:
+        venues.append(RawVenue(*map(_behaviour, script)))
         return venues[-1]
 
     yield start

@@ -1,20 +1,21 @@
-"""What leaves us is alpaca-py's own to the last byte, once, however prepared; and heads of replies read alike."""
+"""What leaves us is alpaca-py's own to the last byte, and once, over a connection that stands as over a new one."""
 
 from __future__ import annotations
 
-import io
+import gzip
+import json
 from decimal import Decimal
-from http.client import HTTPResponse
-from typing import Any, cast
 
 import pytest
+from alpaca.common.enums import Sort
 from alpaca.trading.client import TradingClient
-from hypothesis import given
-from hypothesis import strategies as st
+from alpaca.trading.enums import QueryOrderStatus
+from alpaca.trading.requests import GetOrdersRequest
 
 from trader_sdk.broker.alpaca_orders import order_fields
-from trader_sdk.broker.plain_head import plain_head
-from trader_sdk.broker.port import Accepted, OrderRequest, OrderType, Refused, Side, Unknown
+from trader_sdk.broker.endpoint import Timeouts
+from trader_sdk.broker.port import Accepted, CancelRequested, OrderRequest, OrderType, Priority, Refused, Side, Unknown
+from trader_sdk.broker.transport import BoundedSession
 
 KEY, SECRET = "PKTESTKEY000", "sssecret-of-tests"
 
@@ -34,110 +35,117 @@ def alpaca_alone(url: str) -> TradingClient:
 
 
 def test_wire_bytes_are_alpaca_pys_own_when_requests_repeat(raw_venue, broker_at, order_body):
-    """Orders and reads, the first as well as those that follow it: headers, order of headers and body are the same."""
-    venue = raw_venue((200, order_body()))
+    """Orders, reads and cancels, the first as well as those that follow it over the connection that stands."""
+    venue = raw_venue([(200, order_body())] * 40)
     ours, alone = broker_at(venue.url), alpaca_alone(venue.url)
-    for order in orders():
-        ours.submit(order)
-        alone.submit_order(order_fields(order))
+    asked = GetOrdersRequest(status=QueryOrderStatus.OPEN, limit=500, direction=Sort.ASC)
     for _ in range(2):
-        ours._http.read(TradingClient.get_account, "reconcile", where="GET /account")
-        alone.get_account()
-    assert len(venue.wire) == 2 * (len(orders()) + 2)
+        for order in orders():
+            ours.submit(order)
+            alone.submit_order(order_fields(order))
+        for read in (TradingClient.get_account, lambda client: client.get_orders(asked)):
+            ours._http.read(read, Priority.RECONCILE, where="here")
+            read(alone)
+        ours.cancel("61e69015")
+        alone.delete("/orders/61e69015")
+    assert len(venue.wire) == 2 * 2 * (len(orders()) + 3)
     assert venue.wire[0::2] == venue.wire[1::2]
 
 
 def test_cookie_is_sent_back_when_the_venue_sets_one(raw_venue, broker_at, order_body):
     """A balancer's cookie travels with the next request as it does with alpaca-py's."""
-    venue = raw_venue(*[(200, order_body(), {"Set-Cookie": "lane=7"})] * 4)
+    venue = raw_venue([(200, order_body()), *[(200, order_body(), {"Set-Cookie": "lane=7"})] * 3])
     ours, alone = broker_at(venue.url), alpaca_alone(venue.url)
     for order in orders():
         ours.submit(order)
         alone.submit_order(order_fields(order))
-    assert [b"Cookie: lane=7" in sent for sent in venue.wire[0::2]] == [False, True, True, True]
+    assert [b"Cookie: lane=7" in sent for sent in venue.wire[0::2]] == [False, False, True, True]
     assert venue.wire[0::2] == venue.wire[1::2]
 
 
-@pytest.mark.parametrize(
-    ("behaviour", "kind"),
-    [
-        ((403, {"code": 40310000, "message": "insufficient buying power"}), Refused),
-        ((422, {"code": 42210000, "message": "invalid"}), Refused),
-        ((429, {"message": "too many requests."}), Refused),
-        ((504, ""), Unknown),
-        ((302, "", {"Location": "/v2/elsewhere"}), Unknown),
-        ("hang", Unknown),
-        ("drip_body", Unknown),
-        ("truncated", Unknown),
-        ("reset_after_read", Unknown),
-        ("close_after_read", Unknown),
-    ],
-)
-def test_later_order_is_sent_once_when_it_goes_wrong(raw_venue, broker_at, order_body, behaviour, kind):
-    """An order that is prepared from the one before it leaves once as well, whatever comes back."""
-    first, second, third, _ = orders()
-    venue = raw_venue(*[(200, order_body(client_order_id=one.client_order_id)) for one in (first, second)], behaviour)
+WRONG = [
+    ((403, {"code": 40310000, "message": "insufficient buying power"}), Refused),
+    ((422, {"code": 42210000, "message": "invalid"}), Refused),
+    ((429, {"message": "too many requests."}), Refused),
+    ((504, ""), Unknown),
+    ((302, "", {"Location": "/v2/elsewhere"}), Unknown),
+    ((200, gzip.compress(b"{}")[:-9], {"Content-Encoding": "gzip"}), Unknown),
+    ("hang", Unknown),
+    ("drip_head", Unknown),
+    ("drip_body", Unknown),
+    ("truncated", Unknown),
+    ("reset_before_read", Unknown),
+    ("reset_after_read", Unknown),
+    ("close_after_read", Unknown),
+]
+
+
+@pytest.mark.parametrize(("wrong", "kind"), WRONG)
+def test_order_over_a_standing_connection_leaves_once_when_it_goes_wrong(raw_venue, broker_at, order_body, wrong, kind):
+    """Whatever comes back, nothing is sent again, and the next order's reply is its own."""
+    first, second, third, fourth = orders()
+    bodies = [order_body(client_order_id=one.client_order_id) for one in (first, second, fourth)]
+    stays = [] if isinstance(wrong, str) else [(200, bodies[2])]
+    venue = raw_venue([(200, bodies[0]), (200, bodies[1]), wrong, *stays], [(200, bodies[2])])
     broker = broker_at(venue.url)
-    assert [type(broker.submit(one)) for one in (first, second, third)] == [Accepted, Accepted, kind]
-    assert venue.requests == ["POST /v2/orders HTTP/1.1"] * 3
+    outcomes = [type(broker.submit(one)) for one in (first, second, third, fourth)]
+    assert outcomes == [Accepted, Accepted, kind, Accepted]
+    read = [json.loads(sent.partition(b"\r\n\r\n")[2])["client_order_id"] for sent in venue.wire]
+    unread = {third.client_order_id} if wrong == "reset_before_read" else set()
+    assert read == [one.client_order_id for one in orders() if one.client_order_id not in unread]
 
 
-class _Socket:
-    """A socket that gives what it was given."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    def makefile(self, _: str) -> io.BytesIO:
-        """Return the data as a file."""
-        return io.BytesIO(self._data)
-
-
-names = st.sampled_from(
-    ["Content-Length", "content-length", "Connection", "Transfer-Encoding", "Date", "X-A", "Set-Cookie", "X A", ""]
-)
-values = st.sampled_from(
-    ["2", "0", "12", "-1", "2 ", "", "close", "keep-alive", "chunked", "a: b", "ä", "x\r\n folded"]
-)
-heads = st.builds(
-    lambda version, status, fields, end: (
-        f"{version} {status}\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fields) + end
-    ).encode("latin-1"),
-    st.sampled_from(["HTTP/1.1", "HTTP/1.1", "HTTP/1.0"]),
-    st.sampled_from(["200 OK", "201 Created", "404 Not Found", "100 Continue", "204 No Content", "200"]),
-    st.lists(st.tuples(names, values), max_size=5),
-    st.sampled_from(["\r\n{}", "\r\n", ""]),
-)
+@pytest.mark.parametrize("late", [[], ["stray"]])
+def test_order_takes_another_connection_when_its_own_was_closed_or_brings_a_late_reply(
+    raw_venue, broker_at, order_body, late
+):
+    """A venue that closed an idle connection is sent the order over a new one, and a stray reply is nobody's."""
+    first, second, third, _ = orders()
+    bodies = [order_body(client_order_id=one.client_order_id) for one in (first, second, third)]
+    venue = raw_venue([(200, bodies[0]), (200, bodies[1]), *late], [(200, bodies[2])])
+    broker = broker_at(venue.url)
+    outcomes = [broker.submit(first), broker.submit(second)]
+    assert venue.left.wait(10)
+    outcomes.append(broker.submit(third))
+    assert [outcome.order.client_order_id for outcome in outcomes] == [body["client_order_id"] for body in bodies]
+    assert len(venue.wire) == 3
 
 
-@given(heads)
-def test_plain_head_reads_as_the_standard_parser_or_leaves_it_alone(data: bytes) -> None:
-    """Status, fields and length are ``http.client``'s wherever a head is called plain."""
-    found = plain_head(data)
-    if found is None:
-        return
-    standard = HTTPResponse(cast(Any, _Socket(data)), method="POST")
-    standard.begin()
-    assert (found.status, found.reason, found.length) == (standard.status, standard.reason, standard.length)
-    assert found.fields.items() == standard.headers.items()
-    assert not standard.will_close
-    assert data[found.size :] == standard.fp.read()
+def test_reply_of_another_order_is_not_taken_for_ones_own(raw_venue, broker_at, order_body):
+    """A venue that answers with the order before leaves this one unknown."""
+    first, second, third, _ = orders()
+    bodies = [order_body(client_order_id=one.client_order_id) for one in (first, second, second)]
+    broker = broker_at(raw_venue([(200, body) for body in bodies]).url)
+    assert [type(broker.submit(one)) for one in (first, second, third)] == [Accepted, Accepted, Unknown]
 
 
-@pytest.mark.parametrize(
-    "head",
-    [
-        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n",
-        b"HTTP/1.1 200 OK\r\n\r\n",
-        b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n",
-        b"HTTP/1.1 100 Continue\r\nContent-Length: 0\r\n\r\n",
-        b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 2\r\n\r\n",
-    ],
-)
-def test_head_is_left_to_the_standard_parser_where_it_is_not_plain(head: bytes) -> None:
-    """Cut short, without a length or with two, another version, another framing, a continued line."""
-    assert plain_head(head) is None
+def test_replies_are_read_however_they_are_framed(raw_venue, broker_at, order_body):
+    """Chunked, compressed, without a body, and the last one of a connection."""
+    body = json.dumps(order_body()).encode()
+    chunked = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    framed = [
+        (200, chunked, {"Transfer-Encoding": "chunked"}),
+        (200, gzip.compress(body), {"Content-Encoding": "gzip"}),
+        (200, body, {"Content-Type": "application/json; charset=utf-8"}),
+    ]
+    gone = [(204, b"")] * 2
+    venue = raw_venue([(200, body), *framed, *gone], [(200, body)])
+    broker = broker_at(venue.url)
+    order = OrderRequest("lt1-one", "AAPL", Side.BUY, qty=Decimal(1))
+    assert [type(broker.submit(order)) for _ in range(4)] == [Accepted] * 4
+    assert [type(broker.cancel("61e69015")) for _ in range(2)] == [CancelRequested] * 2
+    assert isinstance(broker.submit(order), Accepted)
+    assert len(venue.wire) == 7
+
+
+def test_proxy_is_spoken_to_with_every_request(raw_venue, order_body, monkeypatch):
+    """A venue behind a proxy of the environment is asked through it, the first time and later."""
+    proxy = raw_venue([(200, order_body())] * 3)
+    monkeypatch.setenv("http_proxy", proxy.url)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    session = BoundedSession("http://venue.example", Timeouts())
+    replies = [session.request("POST", "http://venue.example/v2/orders", json={"n": n}) for n in range(3)]
+    session.close()
+    assert [reply.status_code for reply in replies] == [200] * 3
+    assert proxy.requests == ["POST http://venue.example/v2/orders HTTP/1.1"] * 3

@@ -10,19 +10,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from http.client import HTTPResponse
 from itertools import count
 from typing import Any, Final
 
 import requests
-from requests.adapters import BaseAdapter, HTTPAdapter
-from requests.cookies import extract_cookies_to_jar
+from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError
 
+from trader_sdk.broker.direct import exchange
 from trader_sdk.broker.endpoint import Timeouts, is_loopback
-from trader_sdk.broker.plain_head import plain_head
 
 
 class DeadlineExceededError(requests.exceptions.Timeout):
@@ -41,17 +39,18 @@ class _Deadline:
         self._lock = threading.Lock()
         self._sock: socket.socket | None = None
         self._is_over = False
+        self.connection: HTTPConnection | None = None
         self.due = time.monotonic() + seconds
 
     def cancel(self) -> None:
         with self._lock:
             self._is_over, self._sock = True, None
 
-    def watch(self, sock: socket.socket | None) -> None:
+    def watch(self, connection: HTTPConnection) -> None:
         with self._lock:
             if self.fired:
                 raise ConnectTimeoutError("the deadline was over before the request was sent")
-            self._sock = sock
+            self.connection, self._sock = connection, connection.sock
 
     def fire(self) -> None:
         with self._lock:
@@ -104,52 +103,24 @@ if hasattr(os, "register_at_fork"):
 _in_flight: Final = threading.local()
 
 
-def _watch(sock: Any) -> None:
+def _watch(connection: Any) -> None:
     deadline: _Deadline | None = getattr(_in_flight, "deadline", None)
     if deadline is not None:
-        deadline.watch(sock)
-
-
-class _PlainResponse(HTTPResponse):
-    """A reply whose head is read at once where it is as plain as nearly all are; any other is ``http.client``'s."""
-
-    def begin(self) -> None:
-        head = plain_head(self.fp.peek(1))
-        if head is None:
-            super().begin()
-            return
-        self.fp.read(head.size)
-        self.version, self.code, self.status, self.reason = 11, head.status, head.status, head.reason
-        self.headers = self.msg = head.fields
-        self.chunked, self.chunk_left, self.length, self.will_close = False, None, head.length, False
+        deadline.watch(connection)
 
 
 class _Watched:
-    """What both sorts of connections need: a deadline that can cut them, and requests that leave in one piece."""
+    """What both sorts of connections need: a deadline that can cut them and knows them."""
 
     sock: socket.socket | None
-    response_class: Any = _PlainResponse
-    _gathered: list[bytes] | None = None
 
     def connect(self) -> None:
         super().connect()  # type: ignore[misc]  # a mixin over urllib3's connections
-        _watch(self.sock)
+        _watch(self)
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        _watch(self.sock)
-        self._gathered = []
-        try:
-            super().request(*args, **kwargs)  # type: ignore[misc]  # a mixin over urllib3's connections
-            whole = b"".join(self._gathered)
-        finally:
-            self._gathered = None
-        super().send(whole)  # type: ignore[misc]  # a mixin over urllib3's connections
-
-    def send(self, data: Any) -> None:
-        if self._gathered is None or not isinstance(data, bytes):
-            super().send(data)  # type: ignore[misc]  # a mixin over urllib3's connections
-        else:
-            self._gathered.append(data)
+        _watch(self)
+        super().request(*args, **kwargs)  # type: ignore[misc]  # a mixin over urllib3's connections
 
 
 class _WatchedHTTPConnection(_Watched, HTTPConnection):
@@ -172,28 +143,6 @@ _POOLS: Final = {"http": _HTTPPool, "https": _HTTPSPool}
 
 
 class _WatchedAdapter(HTTPAdapter):
-    """An adapter that looks up the way to a host once, not with each request."""
-
-    def __init__(self) -> None:
-        super().__init__(max_retries=0)
-        self._pools: dict[tuple[Any, ...], HTTPConnectionPool] = {}
-
-    def get_connection_with_tls_context(
-        self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
-    ) -> Any:
-        origin = (request.url or "").split("/", 3)[:3]
-        key = (*origin, verify, cert, *sorted((proxies or {}).items()))
-        if key not in self._pools:
-            self._pools[key] = super().get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
-        return self._pools[key]
-
-    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
-        return super().request_url(request, proxies) if proxies else request.path_url
-
-    def close(self) -> None:
-        self._pools.clear()
-        super().close()
-
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = _POOLS
@@ -208,13 +157,19 @@ _PLAIN: Final = frozenset({"headers", "json", "params", "allow_redirects", "time
 _MOST_KINDS: Final = 64
 
 
-@dataclass(frozen=True, slots=True)
-class _Template:
-    """A request as it was prepared once, and how it is sent; its body is replaced each time."""
+@dataclass(slots=True)
+class _Kind:
+    """A kind of request: as it was prepared once, how it is sent, and the connection that the last one took."""
 
     request: requests.PreparedRequest
-    adapter: BaseAdapter
     settings: Mapping[str, Any]
+    connection: HTTPConnection | None = None
+
+    @property
+    def standing(self) -> HTTPConnection | None:
+        """Return the connection where it still stands, and nothing waits to be read: that would be another's reply."""
+        known = self.connection
+        return known if known is not None and known.is_connected and not self.settings["proxies"] else None
 
 
 class BoundedSession(requests.Session):
@@ -235,9 +190,9 @@ class BoundedSession(requests.Session):
         self._on_reply = on_reply
         self.trust_env = not is_loopback(base_url)
         self._timeouts = timeouts
-        self._known: dict[tuple[Any, ...], _Template] = {}
-        self.mount("https://", _WatchedAdapter())
-        self.mount("http://", _WatchedAdapter())
+        self._kinds: dict[tuple[Any, ...], _Kind] = {}
+        self.mount("https://", _WatchedAdapter(max_retries=0))
+        self.mount("http://", _WatchedAdapter(max_retries=0))
 
     def request(self, method: str, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
         """Send one request and read its whole reply.
@@ -247,50 +202,53 @@ class BoundedSession(requests.Session):
         """
         kwargs["timeout"] = (self._timeouts.connect_seconds, self._timeouts.read_seconds)
         kwargs["allow_redirects"] = False
-        with _deadline(self._timeouts.total_seconds):
-            response = self._again(method, url, kwargs)
-            if response is None:  # not its truth: a reply that refuses is false, and a request leaves once
+        with _deadline(self._timeouts.total_seconds) as deadline:
+            if args or kwargs.keys() - _PLAIN or len(self.cookies):
                 response = super().request(method, url, *args, **kwargs)
+            else:
+                response = self._sent(self._kind(method, url, kwargs), kwargs, deadline)
+            _ = response.content  # the whole reply is read within the deadline
         self._on_reply(response)
         if 300 <= response.status_code < 400:
             raise RedirectedError(f"redirected with {response.status_code}", response=response)
         return response
 
-    def _again(self, method: str, url: str | bytes, options: dict[str, Any]) -> requests.Response | None:
-        """Send a request of a kind that was sent before: only its body is made anew, by ``requests`` itself.
+    def _kind(self, method: str, url: str | bytes, options: Mapping[str, Any]) -> _Kind:
+        """Return what requests have in common that differ in their body alone; the latest few kinds are kept."""
+        headers, params = options.get("headers") or {}, options.get("params")
+        key = (method, url, tuple(headers.items()), repr(params))
+        kind = self._kinds.pop(key, None)
+        if kind is None:
+            asked = requests.Request(method.upper(), url, headers=headers, params=params, json=options.get("json"))
+            prepared = self.prepare_request(asked)
+            kind = _Kind(prepared, self.merge_environment_settings(str(prepared.url), {}, None, None, None))
+        self._kinds[key] = kind
+        if len(self._kinds) > _MOST_KINDS:
+            del self._kinds[next(iter(self._kinds))]
+        return kind
 
-        What alpaca-py asks for differs in the body alone, and preparing address, headers, proxies and certificates
-        each time costs more than everything else. None, and nothing sent, where that is not so.
-        """
-        if options.keys() - _PLAIN or options.get("params") or len(self.cookies):
-            return None
-        key = (method, url, tuple(options.get("headers", {}).items()))
-        template = self._known.get(key)
-        if template is None:
-            if len(self._known) < _MOST_KINDS:
-                self._known[key] = self._template(method, url, options)
-            return None
-        prepared = template.request
+    def _sent(self, kind: _Kind, options: Mapping[str, Any], deadline: _Deadline) -> requests.Response:
+        """Send a request once: over the connection that stands, or as ``requests`` does."""
+        prepared = kind.request.copy()
         prepared.prepare_body(None, None, options.get("json"))
-        response = template.adapter.send(prepared, timeout=options["timeout"], **template.settings)
-        if "Set-Cookie" in response.headers:
-            extract_cookies_to_jar(self.cookies, prepared, response.raw)
-        _ = response.content  # the whole reply is read within the deadline
+        standing = kind.standing
+        if standing is not None:
+            try:
+                deadline.watch(standing)
+            except ConnectTimeoutError as error:
+                raise requests.exceptions.ConnectTimeout(error) from error
+            return exchange(standing, prepared, read_seconds=self._timeouts.read_seconds, cookies=self.cookies)
+        response = self.send(prepared, timeout=options["timeout"], allow_redirects=False, **kind.settings)
+        kind.connection = deadline.connection
         return response
-
-    def _template(self, method: str, url: str | bytes, options: dict[str, Any]) -> _Template:
-        asked = requests.Request(method.upper(), url, headers=options.get("headers"), json=options.get("json"))
-        prepared = self.prepare_request(asked)
-        settings = self.merge_environment_settings(str(prepared.url), {}, None, None, None)
-        return _Template(prepared, self.get_adapter(str(prepared.url)), settings)
 
 
 @contextmanager
-def _deadline(seconds: float) -> Iterator[None]:
+def _deadline(seconds: float) -> Iterator[_Deadline]:
     deadline = _in_flight.deadline = _Deadline(seconds)
     _watchman.guard(deadline)
     try:
-        yield
+        yield deadline
     except requests.exceptions.RequestException as error:
         if deadline.fired and not isinstance(error, requests.exceptions.ConnectTimeout):
             raise DeadlineExceededError(f"no complete reply within {seconds} s") from error
