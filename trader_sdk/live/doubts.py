@@ -25,9 +25,14 @@ class Doubts:
     def __init__(self, session: Session, say: Callable[[str, Mapping[str, Any]], None]) -> None:
         self._lines, self._feed, self._say = session.lines, session.feed, say
         session.feed.is_doubted = self._is_doubted
+        session.feed.on_heard = self._weigh
+
+    def _weigh(self, bar: Bar) -> str | None:
+        """Return why a bar is not believed; its line remembers that until it takes a bar."""
+        return self._lines[bar.symbol].doubt(bar)
 
     def _is_doubted(self, bar: Bar) -> bool:
-        why = self._lines[bar.symbol].doubt(bar)
+        why = self._weigh(bar)
         if why is not None:
             at = rfc3339(bar_time(bar.t))
             self._say("bar_quarantined", {"symbol": bar.symbol, "bar": at, "close": bar.close, "why": why})

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import Any, Final
 
@@ -80,6 +81,7 @@ def _digest(seq: int, prev: str, at: datetime, event: JournalEvent, run_id: str,
     return f"sha256:{hashlib.sha256(content.encode()).hexdigest()}"
 
 
+@lru_cache(maxsize=1024)  # hundreds of entries of one bar carry the same few times
 def rfc3339(at: datetime) -> str:
     """Return ``at`` as RFC 3339 UTC with microseconds where there are any.
 

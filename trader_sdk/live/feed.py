@@ -45,6 +45,7 @@ class Feed:
         came_streamed: Whether any of the last bars came over the stream.
         is_degraded: Says whether the stream is known to bring nothing, so that it is not waited for.
         is_doubted: Says whether a streamed bar is not believed, so that REST is asked for it.
+        on_heard: Told of each bar of the stream at once: what can be said of it by itself need not wait for the last.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Feed:
         self.came_streamed = False
         self.is_degraded: Callable[[], bool] = lambda: False
         self.is_doubted: Callable[[Bar], bool] = lambda _: False
+        self.on_heard: Callable[[Bar], object] = lambda _: None
 
     @property
     def uses_stream(self) -> bool:
@@ -107,6 +109,7 @@ class Feed:
         if bar.symbol not in self._streamed or bar.t <= self._last.get(bar.symbol, 0):
             return False
         self._streamed[bar.symbol][bar.t] = bar
+        self.on_heard(bar)
         if bar.t == self._awaited:
             self._missing.discard(bar.symbol)
             if not self._missing:
@@ -122,8 +125,9 @@ class Feed:
         self._has_looked = True
         found: dict[str, list[Bar]] = {}
         behind: list[str] = []
+        streamed = newest if self.uses_stream else None
         for symbol in self._symbols:
-            bars = self._from_stream(symbol, newest)
+            bars = None if streamed is None else self._from_stream(symbol, streamed)
             if bars:
                 found[symbol] = bars
             elif bars is None:
@@ -139,6 +143,8 @@ class Feed:
         """Note that a bar was given, and forget what the stream brought up to it."""
         self.seen(symbol, bar_at)
         kept = self._streamed[symbol]
+        if len(kept) == 1 and bar_at in kept:
+            kept.clear()  # as nearly always, and hundreds of symbols are at it
         for t in [t for t in kept if t <= bar_at]:
             del kept[t]
 
@@ -151,16 +157,15 @@ class Feed:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._arrived.wait(), self._barrier_seconds)
 
-    def _from_stream(self, symbol: str, newest: int | None) -> list[Bar] | None:
+    def _from_stream(self, symbol: str, newest: int) -> list[Bar] | None:
         """Return the stream's bars if they continue where we stand without a gap, else None."""
-        if not self.uses_stream or newest is None:
-            return None
         last, streamed = self._last.get(symbol, 0), self._streamed[symbol]
         if last >= newest:
             return []
         if newest not in streamed:
             return None
-        bars = [streamed[t] for t in sorted(streamed) if last < t <= newest]
+        alone = len(streamed) == 1
+        bars = [streamed[newest]] if alone else [streamed[t] for t in sorted(streamed) if last < t <= newest]
         for bar in bars:
             if self._schedule.missing_between(last, bar.t):
                 return None

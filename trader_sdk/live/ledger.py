@@ -104,7 +104,8 @@ class Ledger:
     totals: Totals = field(default_factory=Totals)
     memory: Memory = field(default_factory=Memory)
     _working: dict[str, OrderRecord] = field(default_factory=dict)
-    """Orders that are not at their end, so that a day of thousands needs no search."""
+    _of_bar: dict[tuple[str, int], set[str]] = field(default_factory=dict)
+    """Orders that are not at their end, and ids by symbol and bar: a day of thousands needs no search."""
 
     def apply(self, event: JournalEntry) -> None:
         """Fold one event in; events that only inform leave the books as they are."""
@@ -165,7 +166,7 @@ class Ledger:
 
     def next_attempt(self, symbol: str, bar_at: int) -> int:
         """Return the attempt number of a further order for a bar."""
-        return sum(1 for r in self.orders.values() if r.intent.symbol == symbol and r.intent.bar_at == bar_at)
+        return len(self._of_bar.get((symbol, bar_at), ()))
 
     def books(self, strategy: str) -> Books:
         """Return what reconciliation reads."""
@@ -254,6 +255,7 @@ def _decision_made(ledger: Ledger, event: JournalEntry) -> None:
 def _intent_recorded(ledger: Ledger, event: JournalEntry) -> None:
     intent = intent_of(event.body)
     ledger.orders[intent.client_order_id] = ledger._working[intent.client_order_id] = OrderRecord(intent)
+    ledger._of_bar.setdefault((intent.symbol, intent.bar_at), set()).add(intent.client_order_id)
     _order_reported(ledger, event)
 
 
