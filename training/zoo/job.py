@@ -18,6 +18,8 @@ from training.zoo.spec import ZooSpec
 JOB_FILE: Final = "job.json"
 RESULT_FILE: Final = "result.json"
 LOG_FILE: Final = "log.txt"
+WATCH_STDIN: Final = "--watch-stdin"
+"""Argument of a worker that ends when its standard input does: with the zoo that started it, however that ends."""
 
 
 class Status(StrEnum):

@@ -13,7 +13,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Protocol
 
-from training.zoo.job import JOB_FILE, LOG_FILE, RESULT_FILE, Job, SpecResult, Status, read_result, write_document
+from training.zoo.job import (
+    JOB_FILE,
+    LOG_FILE,
+    RESULT_FILE,
+    WATCH_STDIN,
+    Job,
+    SpecResult,
+    Status,
+    read_result,
+    write_document,
+)
 from training.zoo.trials import now
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -94,22 +104,24 @@ class Processes:
 
 @contextmanager
 def worker_process(job: Job) -> Iterator[subprocess.Popen[bytes]]:
-    """Start the process that trains a job; its children die with it."""
+    """Start the process that trains a job; its children die with it, and all of them with this process."""
     (job.folder / RESULT_FILE).unlink(missing_ok=True)
     write_document(job.folder / JOB_FILE, job)
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     threads = {name: str(job.threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     environment = {**os.environ, **threads, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    command = [sys.executable, "-m", "training.zoo.worker", str(job.folder)]
+    command = [sys.executable, "-m", "training.zoo.worker", str(job.folder), WATCH_STDIN]
     with (job.folder / LOG_FILE).open("ab") as log:
         # Our own interpreter and module; a session of its own, so that a spec's children can be found and killed.
         process = subprocess.Popen(  # noqa: S603 - our own module
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+            command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True
         )
     try:
         yield process
     finally:
         kill_group(process)
+        if process.stdin is not None:
+            process.stdin.close()
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:

@@ -19,6 +19,7 @@ from training.zoo.yaml_file import YamlError, read_yaml
 SAMPLE: Final = Path(__file__).parent / "sample.yaml"
 """Five specs that are shipped."""
 _MAX_FAULTS: Final = 8
+_KINDS: Final = {type(None): "an empty file", str: "text", list: "a list with something else than specs"}
 
 
 class ModelSpecError(ConfigError):
@@ -142,7 +143,7 @@ def _document(path: Path) -> object:
         if path.suffix == ".toml":
             return tomllib.loads(text)
         if path.suffix in (".yaml", ".yml"):
-            return read_yaml(text, where=str(path))
+            return read_yaml(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, YamlError) as error:
         raise ModelSpecError("CONFIG", "the specs cannot be read", where=str(path), found=error) from error
     raise ModelSpecError(
@@ -193,7 +194,11 @@ def _refusal(faults: Sequence[str], where: str) -> ModelSpecError:
 
 
 def _kind(raw: object) -> str:
-    return f"keys {', '.join(map(str, raw))[:80]}" if isinstance(raw, Mapping) else type(raw).__name__
+    return (
+        f"keys {', '.join(map(str, raw))[:80]}"
+        if isinstance(raw, Mapping)
+        else _KINDS.get(type(raw), type(raw).__name__)
+    )
 
 
 def lines_of(specs: Sequence[ZooSpec]) -> Iterator[tuple[str, str, str, str, str]]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from filelock import FileLock, Timeout
+
 from trader_sdk.archive.layout import model_key
 from trader_sdk.archive.location import locate
 from trader_sdk.archive.policy import ModelGatingConfig
 from trader_sdk.contract.bars import Bars
+from trader_sdk.contract.errors import StorageError
 from training.config import TrainConfig, preset, with_costs_of
 from training.zoo.bars import load_until
 from training.zoo.baseline import BASELINE, baseline_of
@@ -19,12 +23,14 @@ from training.zoo.job import Job, SpecResult, Status, read_job, read_result
 from training.zoo.overlay import ResolvedSpec, resolve_spec
 from training.zoo.processes import Processes, Runner, Watcher
 from training.zoo.rotation import DONE, last_trained, stalest
-from training.zoo.spec import SpecStatus, ZooSpec, active, named
+from training.zoo.spec import ModelSpecError, SpecStatus, ZooSpec, active, named
 from training.zoo.trials import Trial, TrialLedger, now
 
 __all__ = ["SpecResult", "Status", "ZooSettings", "chosen_specs", "train_all_active", "train_spec"]
 
 DEFAULT_OUT: Final = Path("runs") / "zoo"
+LOCK_FILE: Final = "lock"
+"""In a spec's folder: held by the zoo that trains it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,23 +138,37 @@ def train_all_active(
     locate(settings.archive).check_writable()
     if beside and settings.baseline:
         resolved += baseline_of(settings.archive, bars)
-    done, jobs = _plan(resolved, settings, bars)
-    for result in (runner or Processes())(jobs, watcher or Nobody()):
-        done[result.spec_id] = result
+    with ExitStack() as held:
+        done, jobs = _plan(resolved, settings, bars, held)
+        for result in (runner or Processes())(jobs, watcher or Nobody()):
+            done[result.spec_id] = result
     last = [done[BASELINE]] if BASELINE in done else []
     return [done.get(spec.id) or _not_run(spec, settings) for spec in specs] + last
 
 
 def chosen_specs(specs: Sequence[ZooSpec], slot_folder: Path, budget: int | None) -> tuple[ZooSpec, ...]:
-    """Return the specs that would be trained, in order."""
+    """Return the specs that would be trained, in order.
+
+    Raises:
+        ModelSpecError: There are none.
+    """
     roster = active(specs)
+    if not roster and budget is None:
+        raise ModelSpecError(
+            "CONFIG",
+            "no active spec to train",
+            where="--all-active",
+            expected="an active spec",
+            found=f"{len(specs)} retired" if specs else "an empty roster",
+            remedy="Set a spec active, or give another --specs.",
+        )
     return roster if budget is None else stalest(roster, last_trained(slot_folder), budget)
 
 
 def _plan(
-    resolved: Sequence[ResolvedSpec], settings: ZooSettings, bars: Bars
+    resolved: Sequence[ResolvedSpec], settings: ZooSettings, bars: Bars, held: ExitStack
 ) -> tuple[dict[str, SpecResult], list[Job]]:
-    """Return what is done already today, and the jobs that are left; all of them are counted as trials first."""
+    """Return what is done already today, and the jobs that are left, locked; all are counted as trials first."""
     folder = settings.slot_folder(bars)
     ledger = TrialLedger(folder)
     horizons = [each.config.horizon for each in resolved]
@@ -162,12 +182,28 @@ def _plan(
     done: dict[str, SpecResult] = {}
     jobs: list[Job] = []
     for each in resolved:
+        is_ours = _locked(folder / each.spec.id, held)
         job, result = _job_of(each, settings, bars, folder, tried)
         if result is not None:
             done[each.spec.id] = result
+        elif not is_ours:
+            done[each.spec.id] = job.result(Status.NOT_RUN, "another zoo is training it")
         else:
             jobs.append(job)
     return done, jobs
+
+
+def _locked(folder: Path, held: ExitStack) -> bool:
+    """Lock a spec's folder until ``held`` closes; return whether nobody else has it."""
+    lock = FileLock(folder / LOCK_FILE)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held.enter_context(lock.acquire(timeout=0))
+    except Timeout:
+        return False
+    except OSError as error:
+        raise StorageError("STORAGE", "a spec's folder cannot be locked", where=str(folder), found=error) from error
+    return True
 
 
 def _job_of(

@@ -6,9 +6,12 @@ import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +28,7 @@ from trader_sdk.contract.timeframe import parse_timeframe
 from trader_sdk.contract.verdicts import GateClass, Verdict
 from training.zoo.bars import load_until
 from training.zoo.bundles import register
-from training.zoo.job import JOB_FILE, RESULT_FILE, Job, SpecResult, Status, read_job, write_document
+from training.zoo.job import JOB_FILE, RESULT_FILE, WATCH_STDIN, Job, SpecResult, Status, read_job, write_document
 from training.zoo.trials import now
 
 RUN_FOLDER: Final = "run"
@@ -45,7 +48,7 @@ def run_job(job: Job) -> SpecResult:
         result = job.result(Status.INSUFFICIENT_DATA, str(error))
     except MemoryError:
         result = job.result(Status.FAILED, f"out of memory, the limit is {job.memory_mb or 'the machine'} MB")
-    except SdkError as error:
+    except (SdkError, ChildFailedError) as error:
         result = job.result(Status.FAILED, str(error))
     except Exception as error:  # noqa: BLE001 - one spec's failure, of any kind, must not stop the others
         result = job.result(Status.FAILED, f"{type(error).__name__}: {error}")
@@ -106,15 +109,24 @@ def _train_elsewhere(job: Job, command: tuple[str, ...]) -> Verdict:
         "folder": str(job.folder.absolute()),
         "trials": job.trials,
     }
-    # The spec's author chose the command; it is run as written, without a shell.
-    done = subprocess.run(command, input=json.dumps(request), text=True, capture_output=True, check=False)  # noqa: S603 - the spec's own
-    sys.stdout.write(done.stdout + done.stderr)
-    if done.returncode != 0:
-        raise ChildFailedError(f"the command ended with {done.returncode}: {done.stderr.strip()[-_TAIL:]}")
+    _run_command(command, json.dumps(request))
     verdict = _archived_before(job)
     if verdict is None:
         raise ChildFailedError(f"the command ended without archive_run(..., label={job.label!r}) in {job.archive}")
     return verdict
+
+
+def _run_command(command: tuple[str, ...], request: str) -> None:
+    try:
+        # The spec's author chose the command; it is run as written, without a shell.
+        done = subprocess.run(command, input=request, text=True, capture_output=True, check=False)  # noqa: S603 - the spec's own
+    except OSError as error:
+        raise ChildFailedError(f"the command cannot be started: {command[0]}: {error.strerror}") from error
+    sys.stdout.write(done.stdout + done.stderr)
+    if done.returncode != 0:
+        code, last = done.returncode, done.stderr.strip().rpartition("\n")[2][-_TAIL:]
+        how = f"ended with {code}" if code > 0 else f"was killed by {signal.Signals(-code).name}"
+        raise ChildFailedError(f"the command {how}" + (f": {last}" if last else ""))
 
 
 class ChildFailedError(RuntimeError):
@@ -182,6 +194,17 @@ def limit_memory(megabytes: int | None) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (megabytes << 20, megabytes << 20))
 
 
+def end_with_driver() -> None:
+    """End this process group, the children of a job's command too, when the zoo that holds our standard input ends."""
+
+    def wait() -> None:
+        with suppress(OSError):
+            os.read(sys.stdin.fileno(), 1)
+        os.killpg(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def main(folder: Path) -> None:
     """Run the job of a folder and leave its result there."""
     job = read_job(folder)
@@ -192,6 +215,8 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit(f"usage: python -m training.zoo.worker FOLDER (which holds {JOB_FILE})")
+    if len(sys.argv) < 2 or sys.argv[2:] not in ([], [WATCH_STDIN]):
+        sys.exit(f"usage: python -m training.zoo.worker FOLDER (which holds {JOB_FILE}) [{WATCH_STDIN}]")
+    if sys.argv[2:]:
+        end_with_driver()
     main(Path(sys.argv[1]))

@@ -2,7 +2,9 @@
 
 import json
 import os
+import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -17,7 +19,7 @@ from trader_sdk.contract.errors import ArchiveError, DataError
 from training.cli import run_app
 from training.zoo import ModelSpecError, SpecResult, Status, ZooSpec, load_specs, train_all_active, train_spec
 from training.zoo.bundles import BUNDLES_FOLDER, CHECKPOINT, FEATURES, LINEAGE, MANIFEST, read_bundle, register
-from training.zoo.processes import Processes
+from training.zoo.processes import ROOT, Processes
 from training.zoo.rotation import last_trained
 from training.zoo.spec import SpecStatus
 from training.zoo.training import ZooSettings
@@ -99,6 +101,7 @@ def test_specs_that_crash_or_eat_memory_or_forget_to_archive_fail_alone(
         own_trainer("crashes", "import os; os.abort()"),
         own_trainer("hungry", "held = [bytearray(1 << 28) for _ in range(64)]"),
         own_trainer("forgets", "import sys; sys.stdin.read()"),
+        ZooSpec(id="absent", command=("nowhere/trainer",)),
         own_trainer("works", ARCHIVES.replace("CHECKPOINT", repr(str(checkpoint)))),
         ZooSpec(id="asleep", status=SpecStatus.RETIRED),
     ]
@@ -109,16 +112,18 @@ def test_specs_that_crash_or_eat_memory_or_forget_to_archive_fail_alone(
         "crashes": Status.FAILED,
         "hungry": Status.FAILED,
         "forgets": Status.FAILED,
+        "absent": Status.FAILED,
         "works": Status.LOST,
         "asleep": Status.NOT_RUN,
     }
-    assert "the command ended with -6" in results["crashes"].detail
-    assert "MemoryError" in results["hungry"].detail
+    assert results["crashes"].detail == "the command was killed by SIGABRT"
+    assert results["hungry"].detail == "the command ended with 1: MemoryError"
     assert "without archive_run" in results["forgets"].detail
+    assert results["absent"].detail == "the command cannot be started: nowhere/trainer: No such file or directory"
     assert (results["works"].gate_class, results["works"].stage) == ("REVIEW", "observe")
     (slot,) = (tmp_path / "zoo").iterdir()
     assert set(last_trained(slot)) == {"works"}
-    assert TrialLedger(slot).count() == 4
+    assert TrialLedger(slot).count() == 5
     assert read_bundle(settings.archive, results["works"].version_id).manifest["class"] == "REVIEW"
 
 
@@ -136,6 +141,15 @@ def is_gone(group: int) -> bool:
     return bool(stats) and set(states) <= {"Z"}
 
 
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Wait for something that other processes do; a minute is long for it on any machine."""
+    pause = threading.Event()
+    for _ in range(6000):
+        if is_so():
+            return
+        pause.wait(0.01)
+
+
 def test_spec_that_hangs_is_stopped_with_its_children(tmp_path: Path, settings_in: Callable[..., ZooSettings]) -> None:
     """The limit ends it, and what it had started is gone."""
     runner = Processes(timeout_seconds=3.0)
@@ -144,6 +158,38 @@ def test_spec_that_hangs_is_stopped_with_its_children(tmp_path: Path, settings_i
     assert result.status is Status.FAILED
     assert "hung: stopped after 3 s" in result.detail
     assert is_gone(runner.last_group)
+
+
+def test_spec_whose_zoo_is_killed_ends_with_its_children(tmp_path: Path) -> None:
+    """Nothing goes on unseen: a zoo that is started again would train in the same folder."""
+    goes_on = "import os, time; open('at_work', 'w').write(f'{os.getpgrp()}.'); time.sleep(600)"
+    specs, at_work = tmp_path / "specs.yaml", tmp_path / "at_work"
+    specs.write_text(json.dumps({"specs": [{"id": "goes-on", "command": [sys.executable, "-c", goes_on]}]}))
+    bars = ["--data", str(quiet_day(tmp_path)), "--symbol", "SIM", "--timeframe", "1Min"]
+    command = [sys.executable, "-m", "training", "zoo", "--spec", "goes-on", "--specs", str(specs), *bars]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL) as driver:
+        wait_until(lambda: at_work.exists() and at_work.read_text().endswith("."))
+        driver.kill()
+    group = int(at_work.read_text().rstrip("."))
+    wait_until(lambda: is_gone(group))
+    assert is_gone(group)
+    assert not list(tmp_path.glob("runs/zoo/*/*/*/result.json"))
+
+
+def test_spec_that_another_zoo_trains_is_left_to_it(
+    tmp_path: Path, settings_in: Callable[..., ZooSettings], refuse_to_train: Any
+) -> None:
+    """The second of two zoos trains nothing in the first one's folders, and says so."""
+    specs, settings = [ZooSpec(id="a"), ZooSpec(id="b")], settings_in(tmp_path, source=str(quiet_day(tmp_path)))
+    told = []
+
+    def meanwhile(jobs: Any, watcher: Any) -> Any:
+        told.extend(train_all_active(specs[:1], settings, runner=refuse_to_train))
+        yield from ()
+
+    train_all_active(specs, settings, runner=meanwhile)
+    assert [(result.status, result.detail) for result in told] == [(Status.NOT_RUN, "another zoo is training it")]
 
 
 def test_retired_spec_is_refused_before_anything_is_made(
@@ -280,6 +326,9 @@ def test_zoo_command_lists_and_says_what_it_would_train(
         (["zoo", "--spec", "default"], "--data, --symbol, --timeframe"),
         (["zoo", "--spec", "default", "--all-active"], "several"),
         (["zoo", "--budget", "2", "--specs", "empty.yaml"], "empty roster"),
+        (["zoo", "--all-active", "--specs", "empty.yaml"], "no active spec to train"),
+        (["zoo", "--list", "--specs", "nothing.yaml"], "found an empty file"),
+        (["zoo", "--list", "--specs", "twice.yaml"], "key 'id' twice, line 1, column 9"),
         (["zoo", "--list", "--specs", "typo.yaml"], "did you mean horizon?"),
         (["zoo", "--list", "--specs", "none.yaml"], "cannot be read"),
         (["zoo", "--budget", "0"], "--budget"),
@@ -291,13 +340,17 @@ def test_zoo_command_refuses_bad_input_in_one_line_with_exit_2(
     """What is wrong, and what to do; nothing is made."""
     monkeypatch.chdir(tmp_path)
     Path("empty.yaml").write_text("specs: []")
+    Path("nothing.yaml").touch()
+    Path("twice.yaml").write_text("specs: [{id: a, id: b}]")
     Path("typo.yaml").write_text("specs: [{id: a, overrides: {horizn: 3}}]")
     bars = ["--data", "planted:bars=3500", "--symbol", "SIM", "--timeframe", "1Min"]
     assert run_app(arguments + (bars if "empty.yaml" in arguments else [])) == 2
     error = capsys.readouterr().err
     assert told in error
     assert len(error.strip().splitlines()) == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty.yaml", "typo.yaml"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        ["empty.yaml", "typo.yaml", "nothing.yaml", "twice.yaml"]
+    )
 
 
 def test_result_is_the_same_after_a_way_through_a_file(tmp_path: Path) -> None:
