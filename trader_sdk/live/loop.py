@@ -93,6 +93,7 @@ class SessionLoop:
         self._times = TimeWatch(session.states, say, timedelta(seconds=session.schedule.timeframe.seconds))
         session.reconciler.reader.on_read = self._venue_read
         self._doubts = Doubts(session, say)
+        self._closed: dict[str, list[Bar]] = {}  # given by the feed once, and kept until they are decided on
 
     def follow(self, streams: Streams) -> None:
         """Take the running streams, whose health decides whether positions may be opened."""
@@ -204,13 +205,17 @@ class SessionLoop:
         feed = self._session.feed
         if self._session.step.is_unfinished:
             await self._step({}, now)
-        bars = await feed.closed(now)
+        new = await feed.closed(now)
+        for symbol, some in new.items():
+            self._closed.setdefault(symbol, []).extend(some)
+        bars = self._closed
         if bars:
             if await self._doubts.resolve(bars, now) and not self._is_local:
                 await self.reconcile()
+            self._closed = {}
             self._dispatch.note_bars(bars, now)
             await self._step(bars, now)
-        if bars and feed.uses_stream and self._streams is not None:
+        if new and feed.uses_stream and self._streams is not None:
             await self._streams.reopen_if_mute(streamed=feed.came_streamed)
 
     async def _step(self, bars: Mapping[str, Sequence[Bar]], now: datetime) -> StepReport:
