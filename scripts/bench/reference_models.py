@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import pairwise
@@ -12,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rows import THREAD_LIMITS
 
 OBS_DIM, HIDDEN, ACTIONS = 5900, (512, 256), 7
 DEFAULT_TRUNK = (1024, 512, 256)
@@ -36,13 +33,6 @@ class ReferenceFiles:
     observation: Path
     onnx: Path | None
     stable_baselines3: Path | None
-
-
-def one_thread() -> None:
-    """Give libraries that are not imported yet, and children, one thread unless this process was told otherwise."""
-    if "--default-threads" not in sys.argv:
-        for name in THREAD_LIMITS:
-            os.environ.setdefault(name, "1")
 
 
 def observation(count: int = 1) -> NDArray[np.float32]:

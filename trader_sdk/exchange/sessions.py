@@ -98,15 +98,6 @@ class SessionBook:
         index = bisect_right(self._closes, at)
         return self._closes[index] if index < len(self._closes) else None
 
-    def of_day(self, at: int) -> Session | None:
-        """Return the session on the New York date of ``at``."""
-        day = new_york(at).date()
-        start = at_new_york(day, time(0))
-        index = bisect_left(self._opens, start)
-        if index < len(self._sessions) and self._sessions[index].day == day:
-            return self._sessions[index]
-        return None
-
     def last_closed(self, at: int) -> Session | None:
         """Return the last session that closed at or before ``at``."""
         index = bisect_right(self._closes, at) - 1
