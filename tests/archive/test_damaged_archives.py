@@ -152,16 +152,35 @@ def test_swapped_or_missing_model_is_found(archived: Archive, manager: TrainingA
 
 
 def test_cut_chain_is_found_with_a_head_kept_elsewhere(archived: Archive, manager: TrainingArchiveManager) -> None:
-    """Cutting whole lines off the end is only seen by who kept the head."""
+    """Cutting whole lines off the end, and bringing what is derived in line, is only seen by who kept the head."""
     archived(0)
     archived(1)
     head = verify(manager.root).head
     path = manager.root / "audit.jsonl"
     path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
+    rebuild_index(manager.root)
     assert verify(manager.root).holds
     with pytest.raises(ArchiveError) as caught:
         verify(manager.root, expected_head=head.sha256)
     assert caught.value.code == "E606"
+
+
+@pytest.mark.parametrize("kept", ["index.json", "index.sqlite"])
+@pytest.mark.parametrize("lines", [0, 1])
+def test_cut_chain_is_found_when_a_derived_file_reaches_further(
+    archived: Archive, manager: TrainingArchiveManager, kept: str, lines: int
+) -> None:
+    """A commit writes the index after its record is safe: an index with more records has seen what is gone."""
+    archived(0)
+    archived(1)
+    path = manager.root / "audit.jsonl"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:lines]))
+    for name in {"index.json", "index.sqlite"} - {kept}:
+        (manager.root / name).unlink()
+    found = verify(manager.root)
+    assert [(fault.code, fault.expected, fault.actual) for fault in found.faults] == [
+        ("E606", f"record 2, as {kept} has it", f"the chain ends at record {lines}")
+    ]
 
 
 @pytest.mark.parametrize("make", [False, True])

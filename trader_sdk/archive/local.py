@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -112,6 +112,12 @@ class FolderPlace:
         from trader_sdk.archive.index.listing import disagreements
 
         return disagreements(self.root, chain, state)
+
+    def reached(self) -> Mapping[str, int]:
+        """Return which record ``index.json`` and ``index.sqlite`` reach at least."""
+        from trader_sdk.archive.index.listing import reached
+
+        return reached(self.root)
 
     def stored_digest(self, name: str, sha256: str) -> str | None:  # noqa: ARG002 # the file is what it is
         """Return the digest of a file, None where it is missing or cannot be read."""

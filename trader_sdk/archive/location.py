@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -113,6 +113,9 @@ class Place(Protocol):
 
     def stale_indexes(self, chain: Chain, state: FoldedState) -> list[str]:
         """Return what is derived and is not what all of the chain says."""
+
+    def reached(self) -> Mapping[str, int]:
+        """Return which record of the chain each derived thing reaches at least, by its name."""
 
     def stored_digest(self, name: str, sha256: str) -> str | None:
         """Return the digest of what the archive itself holds for a committed file, None where it holds nothing."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -188,6 +188,12 @@ class SharedPlace:
         """Return the database's index where it is not at the chain's end."""
         with self._index() as index:
             return [index.where] if index is not None and index.head() != chain.head else []
+
+    def reached(self) -> Mapping[str, int]:
+        """Return which record the database's index reaches."""
+        with self._index() as index:
+            head = index.head() if index is not None else None
+            return {} if index is None or head is None else {index.where: head.seq}
 
     @contextmanager
     def _index(self) -> Iterator[ArchiveIndex | None]:

@@ -149,6 +149,10 @@ def _remarks(place: Place, chain: Chain, state: FoldedState, named: set[str]) ->
         yield Remark(Kind.TORN_LINE, f"{chain.torn_bytes} bytes of an audit line that was never committed")
     for left in place.leftovers(state.runs, named):
         yield Remark(Kind.LEFTOVER if left.is_unfinished else Kind.ORPHAN, f"{left.name}: {left.what}")
+    for name, seq in place.reached().items():
+        # A commit brings what is derived along when its record is safe, never before; one may have come meanwhile.
+        if seq > chain.head.seq and seq > (end := place.chain.head().seq):
+            yield Finding("E606", place.where, f"record {seq}, as {name} has it", f"the chain ends at record {end}")
     for name in place.stale_indexes(chain, state):
         yield Remark(Kind.INDEX_LAGS, f"{name} is not what the chain says; rebuild it")
 

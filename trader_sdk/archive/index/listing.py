@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -97,6 +98,24 @@ def disagreements(root: Path, chain: Chain, state: FoldedState) -> list[str]:
     return found
 
 
+def reached(root: Path) -> Mapping[str, int]:
+    """Return which record each derived file reaches at least, by its name; none of those that cannot be read."""
+    found = {INDEX_FILE: _newest_listed(root / INDEX_FILE)}
+    if (root / DATABASE_FILE).exists():
+        with _copied(root) as index:
+            head = index.head()
+        found[DATABASE_FILE] = head.seq if head is not None else 0
+    return {name: seq for name, seq in found.items() if seq}
+
+
+def _newest_listed(path: Path) -> int:
+    try:
+        listed: Any = read_json_strict(path.read_bytes(), where=INDEX_FILE)
+        return max((int(run["audit_seq"]) for run in listed["runs"]), default=0)
+    except (OSError, ArchiveError, LookupError, TypeError, ValueError):
+        return 0
+
+
 def _listing_agrees(path: Path, state: FoldedState) -> bool:
     if not path.exists():
         return len(state.runs) > LISTED_RUNS
@@ -107,21 +126,30 @@ def _listing_agrees(path: Path, state: FoldedState) -> bool:
 
 
 def _database_agrees(root: Path, chain: Chain) -> bool:
-    # Looked at in a copy: SQLite makes files beside a database that it reads.
-    with TemporaryDirectory() as folder:
-        for suffix in ("", "-wal"):
-            source = root / f"{DATABASE_FILE}{suffix}"
-            if source.exists():
-                shutil.copyfile(source, Path(folder) / source.name)
-        found, expected = ArchiveIndex.in_folder(Path(folder)), ArchiveIndex(Path(folder) / "expected.sqlite")
+    with _copied(root) as found, TemporaryDirectory() as folder:
+        expected = ArchiveIndex.in_folder(Path(folder))
         try:
             expected.fill(chain.records)
             return found.head() == chain.head and found.dump() == expected.dump()
         except ArchiveError:
             return False
         finally:
-            found.close()
             expected.close()
+
+
+@contextmanager
+def _copied(root: Path) -> Iterator[ArchiveIndex]:
+    """Give a copy of an archive's database: SQLite makes files beside one that it reads."""
+    with TemporaryDirectory() as folder:
+        for suffix in ("", "-wal"):
+            source = root / f"{DATABASE_FILE}{suffix}"
+            if source.exists():
+                shutil.copyfile(source, Path(folder) / source.name)
+        index = ArchiveIndex.in_folder(Path(folder))
+        try:
+            yield index
+        finally:
+            index.close()
 
 
 def _keep_listing(root: Path, index: ArchiveIndex) -> None:
