@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from trader_sdk.archive.tracks import NO_DECISION, Closing, Step
+from trader_sdk.archive.notes import NO_DECISION, Closing, Step
 from trader_sdk.archive.walk import Prices, Track, Walk, walk_policies, walk_tracks
 from trader_sdk.contract.costs import cost_model
 from trader_sdk.contract.errors import DataError

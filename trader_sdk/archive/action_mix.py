@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from trader_sdk.archive.tracks import NO_DECISION, Walk
+from trader_sdk.archive.notes import NO_DECISION, Walk
 from trader_sdk.contract.spec import ModelSpec
 
 MIX_PREFIX: Final = "mix_"

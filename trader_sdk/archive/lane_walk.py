@@ -13,19 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trader_sdk.archive.filling import ActionTable, fill_decisions
-from trader_sdk.archive.tracks import (
-    INITIAL_EQUITY,
-    NO_DECISION,
-    Block,
-    Bools,
-    Closing,
-    Desk,
-    Floats,
-    Ints,
-    Notes,
-    Scene,
-    Step,
-)
+from trader_sdk.archive.notes import INITIAL_EQUITY, NO_DECISION, Closing, Notes, Step
+from trader_sdk.archive.tracks import Block, Bools, Desk, Floats, Ints, Scene
 from trader_sdk.contract.sleeve import SleeveArray
 from trader_sdk.engine.dense import DensePolicy
 from trader_sdk.engine.history import HistoryEngine, SplitPolicy

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from trader_sdk.archive.lone_sleeve import LoneSleeve, columns_buffer
-from trader_sdk.archive.tracks import INITIAL_EQUITY, NO_DECISION, Block, Desk, LoneNotes
+from trader_sdk.archive.notes import INITIAL_EQUITY, NO_DECISION, LoneNotes
+from trader_sdk.archive.tracks import Block, Desk
 from trader_sdk.engine.dense import DensePolicy
 from trader_sdk.engine.history import HistoryEngine, history_logits
 from trader_sdk.engine.tail import Tail

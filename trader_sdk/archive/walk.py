@@ -11,18 +11,8 @@ from numpy.typing import NDArray
 from trader_sdk.archive.filling import ActionTable, fill_decisions
 from trader_sdk.archive.lane_walk import JoinedDecider, SplitDecider, walk_lanes
 from trader_sdk.archive.lone_walk import walk_alone
-from trader_sdk.archive.tracks import (
-    NO_DECISION,
-    Desk,
-    Notes,
-    Prices,
-    Recorder,
-    Track,
-    Turn,
-    Walk,
-    check_windows,
-    common_length,
-)
+from trader_sdk.archive.notes import NO_DECISION, Notes, Recorder, Walk
+from trader_sdk.archive.tracks import Desk, Prices, Track, Turn, check_windows, common_length
 from trader_sdk.contract.costs import CostModel
 from trader_sdk.contract.execution import DEFAULT_LIMITS, ExecutionLimits
 from trader_sdk.contract.spec import ModelSpec

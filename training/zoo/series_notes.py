@@ -7,7 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from trader_sdk.archive.tracks import Closing, Step, Track
+from trader_sdk.archive.notes import Closing, Step
+from trader_sdk.archive.tracks import Track
 from training.zoo.plays import SeriesSums
 
 _BARS_HELD: Final = 512
