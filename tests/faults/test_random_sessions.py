@@ -53,6 +53,26 @@ FOUND_OUT = (
             {"kind": "http", "method": "GET", "path": "/v2/account*", "effect": "empty", "nth": 6, "times": 2},
         ],
     },
+    {  # the venue refused the last comparison, and a position was paid out meanwhile
+        "moves": {"SIM": ".DUDD"},
+        "volume": 400.0,
+        "config": {"reconcile_seconds": 300.0},
+        "faults": [
+            {
+                "kind": "http",
+                "method": "GET",
+                "path": "/v2/orders*",
+                "effect": "empty",
+                "status": 429,
+                "nth": 16,
+                "times": 5,
+                "headers": {"Retry-After": "10"},
+            },
+            {"kind": "kill", "point": "read", "nth": 2, "stage": "before"},
+            {"kind": "venue", "bar": 3, "acts": [{"act": "delist", "symbol": "SIM"}]},
+        ],
+        "revived": 3,
+    },
 )
 """What random sessions have found, as they left it."""
 

@@ -20,6 +20,7 @@ _GAPS_IN: Final = 0.1
 """Share of the sessions in which a bar is missing; after one, a window holds no decision for long."""
 _CLOCKS_IN: Final = 0.1
 """Share of the sessions in which our clock is set wrong, and in which the machine sleeps."""
+_STARTS_AFTER_REFUSALS: Final = 3
 _COMPARED: Final = (60.0, 300.0, 300.0)
 """Seconds between comparisons with the venue."""
 _VOLUMES: Final = (200.0, 400.0, 2_000.0, 1e6)
@@ -191,6 +192,7 @@ def random_scenario(seed: int) -> Scenario:
         volume=rng.choice(_VOLUMES),
         faults=faults,
         stops=stops,
+        revived=_STARTS_AFTER_REFUSALS,
         jumps=jumps,
         naps=naps,
         config={"reconcile_seconds": rng.choice(_COMPARED)},

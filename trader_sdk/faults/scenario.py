@@ -49,6 +49,8 @@ class Scenario(BaseModel):
         archive: What is done to the archive meanwhile (:mod:`~trader_sdk.faults.archive_acts`).
         unusable: Symbols whose model gives no numbers after a bar that moved.
         stops: Bars after which the trader is stopped and started again.
+        revived: How often a trader that ended because the venue did not answer is started again, as the systemd unit
+            does; the oracles ask for books that were compared.
         jumps: (bar, seconds): after that bar the trader's wall clock is wrong by so many seconds more; bar 0 is the
             start.
         naps: (bar, seconds): after that bar the trader's machine sleeps so long, and its monotonic clock stands still.
@@ -78,6 +80,7 @@ class Scenario(BaseModel):
     archive: tuple[ArchiveAct, ...] = ()
     unusable: tuple[str, ...] = ()
     stops: tuple[int, ...] = ()
+    revived: int = Field(default=0, ge=0, le=10)
     jumps: tuple[tuple[int, float], ...] = ()
     naps: tuple[tuple[int, float], ...] = ()
     asks: tuple[Ask, ...] = ()

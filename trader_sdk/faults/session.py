@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from trader_sdk.contract.errors import ERROR_TABLE
 from trader_sdk.exchange.fault_plan import KillFault
 from trader_sdk.faults.actor import JOURNAL_FOLDER, Ended, Part, run_apart, run_here
 from trader_sdk.faults.evidence import Evidence
@@ -22,6 +23,7 @@ Words = list[tuple[str, Mapping[str, Any]]]
 """Names and fields of what was told, in order."""
 _AFTER_LAST_BAR: Final = timedelta(seconds=30)
 _STARTS_AFTER_KILLS: Final = 3
+_VENUE_FAILED: Final = ERROR_TABLE["E802"].exit_code
 _RESTARTED_AFTER: Final = timedelta(seconds=20)
 
 
@@ -44,6 +46,11 @@ def play(scenario: Scenario, folder: Path, archive: Path, *, own_process: bool =
             strike_files(scenario.strikes, start, root)
             part = Part(scenario=scenario, address=address, folder=folder, archive=archive, until=until, start=start)
             with held_by_other(scenario.strikes, start, root):
+                ended, n_told = _run(part, told)
+            for _ in range(scenario.revived):
+                if ended.exit_code != _VENUE_FAILED:
+                    break
+                let_pass(address, _RESTARTED_AFTER)
                 ended, n_told = _run(part, told)
             if ended.exit_code != 0 and not scenario.strikes:
                 break

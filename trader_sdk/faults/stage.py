@@ -150,7 +150,7 @@ class PlayedVenue:
         endpoint = local_endpoint(address, feed_label="simulated", data_kind=DataKind.SIMULATED)
         self._control = LocalControl(address.control_url, credentials)
         self._state = self._control.state()
-        self._moving: asyncio.Future[None] | None = None
+        self._moving: asyncio.Future[VenueState] | None = None
         budget = RequestBudget(scenario.requests_per_minute, monotonic=self.monotonic, sleep=self._wait)
         wall: Callable[[], float] = lambda: self.now().timestamp()  # noqa: E731 - an argument that needs its type
         self.broker = PlayedBroker(endpoint, credentials, timeouts=BOUNDS, retry=_RETRY, budget=budget, wall=wall)
@@ -171,12 +171,19 @@ class PlayedVenue:
         until = self._state.at + timedelta(seconds=seconds)
         while self._state.at < until and not self._state.is_finished:
             if self._moving is None or self._moving.done():
-                self._moving = asyncio.ensure_future(asyncio.to_thread(self._move, until))
+                self._moving = asyncio.ensure_future(asyncio.to_thread(self._moved, until))
+                self._moving.add_done_callback(self._arrive)
             await asyncio.shield(self._moving)
         await asyncio.sleep(min(self._pace_seconds, self._pace_seconds * seconds / _PACED_SECONDS))
 
-    def _move(self, until: datetime) -> None:
-        self._state = self._control.ready(self._state.instant, wake_at=until).state
+    def _moved(self, until: datetime) -> VenueState:
+        return self._control.ready(self._state.instant, wake_at=until).state
+
+    def _arrive(self, moving: asyncio.Future[VenueState]) -> None:
+        """Let the trader see the time that has come; a machine that sleeps then sees and hears nothing before."""
+        if moving.cancelled() or moving.exception() is not None:
+            return
+        self._state = moving.result()
         for nap in [nap for nap in self._naps if nap[0] <= self._state.bars_released]:
             self._naps.remove(nap)
             self._slept_seconds += nap[1]
