@@ -87,7 +87,7 @@ def test_resume_looks_at_a_loss_first(breakers: dict[str, str], cause: str, done
     """Asked without words and then with them: a drawdown needs words, a day's loss another day."""
     evidence = asked(
         tmp_path,
-        "..DDDDDDU..D.",
+        "..DDDDDDU....",
         {"after": 10, "command": "resume"},
         {"after": 11, "command": "resume", "why": "I have seen it"},
         config={"breakers": breakers},

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,10 +11,8 @@ import pytest
 
 from trader_sdk.approved import deployable
 from trader_sdk.broker.alpaca import AlpacaBroker
-from trader_sdk.cli import build_app, run_app
-from trader_sdk.contract.errors import ConfigError
 from trader_sdk.contract.journal_events import JournalEvent
-from trader_sdk.live import LiveConfig, LiveTrader
+from trader_sdk.live import LiveTrader
 from trader_sdk.live.arming import SOAK_DAYS
 from trader_sdk.live.config import ARMED_FILE
 from trader_sdk.live.events import Draft, rfc3339
@@ -33,12 +29,12 @@ class RealMoney(AlpacaBroker):
 
 
 @pytest.fixture
-def house(day: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[RealMoney]:
-    """Return the played venue as the place where real money is; commands that ask for it reach it too."""
+def house(day: Any, ask: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[RealMoney]:
+    """Return the played venue as the place where real money is; commands reach it with the keys of the environment."""
     endpoint, credentials = day.broker._endpoint, day.broker._credentials
     monkeypatch.setattr("trader_sdk.broker.endpoint.alpaca_live", lambda: endpoint)
-    for name in [name for name in os.environ if name.startswith(("ALPACA_", "APCA_"))]:
-        monkeypatch.delenv(name)
+    monkeypatch.setattr("trader_sdk.broker.alpaca.AlpacaBroker", RealMoney)
+    monkeypatch.setitem(LiveTrader.__init__.__kwdefaults__, "clock", day.clock)
     monkeypatch.setenv("ALPACA_API_KEY", credentials.key_id.reveal())
     monkeypatch.setenv("ALPACA_SECRET_KEY", credentials.secret_key.reveal())
     broker = RealMoney(endpoint, credentials)
@@ -71,38 +67,36 @@ def soaked(state_dir: Path, sha256: str) -> None:
 
 
 def test_real_money_starts_on_the_record_that_golive_wrote_and_on_nothing_else(
-    house: RealMoney, day: Any, daily_archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    house: RealMoney, ask: Callable[..., Any], daily_archive: Path, tmp_path: Path
 ) -> None:
-    """Not before the soak, not without the account's number, not with another symbol; then it starts and trades."""
-    state = tmp_path / "state"
-    ready = ("golive", "AAPL", "--archive", str(daily_archive), "--state-dir", str(state), "--arm", "1")
+    """By the commands alone: not before the soak, not without the number, not with another symbol; then it trades."""
+    state, number = tmp_path / "state", house.account().number
+    archive = ("--archive", str(daily_archive))
 
-    def ask(*more: str) -> int:
-        return run_app(build_app(ready), [*ready, *more])
+    def arm(confirm: str) -> Any:
+        return ask(state, "golive", "AAPL", *archive, "--arm", "1", "--confirm", confirm)
 
-    def start(*symbols: str) -> LiveTrader:
-        config = LiveConfig.of(paper=False, archive=str(daily_archive), symbols=symbols, state_dir=state)
-        trader = LiveTrader(config, archive=daily_archive, broker=house, clock=day.clock)
+    def start(symbol: str, *more: str) -> Any:
+        return ask(state, "run", "--paper", "0", *archive, "--symbols", symbol, "--max-bars", "2", *more)
 
-        async def run() -> None:
-            async with trader:
-                await trader.run(day.now() + timedelta(days=1, hours=15))
-
-        asyncio.run(run())
-        return trader
-
-    number = house.account().number
-    assert ask("--confirm", number[-4:]) == 1
+    assert arm(number[-4:]).code == 1
     assert not (state / ARMED_FILE).exists()
-    with pytest.raises(ConfigError, match="nothing is armed"):
-        start("AAPL")
+    unarmed, wrong = start("AAPL"), start("AAPL", "--confirm-live", "0000")
+    assert (unarmed.code, "--confirm-live" in unarmed.stderr) == (2, True)
+    assert (wrong.code, number[-4:] in wrong.stderr, list(state.glob("live-*/journal.db"))) == (2, False, [])
     soaked(state, model_of(daily_archive, "AAPL"))
-    assert ask("--confirm", "0000") == 2
+    assert arm("0000").code == 2
     assert not (state / ARMED_FILE).exists()
-    assert ask("--confirm", number[-4:]) == 0
-    assert number not in (state / ARMED_FILE).read_text() + capsys.readouterr().out
-    with pytest.raises(ConfigError, match="other models are armed for MSFT"):
-        start("MSFT")
-    trader = start("AAPL")
-    assert (trader.status().mode, trader.status().exit_code) == ("LIVE", 0)
-    assert trader.status().decisions > 0
+    armed = arm(number[-4:])
+    assert armed.code == 0
+    assert number not in (state / ARMED_FILE).read_text() + armed.stdout
+    other = start("MSFT")
+    assert (other.code, "other models are armed for MSFT" in other.stderr) == (2, True)
+    traded = start("AAPL")
+    (first, ended) = (traded.named("first_line")[0], traded.last)
+    assert (first["mode"], first["strict"], first["local"]) == ("LIVE", True, False)
+    assert (traded.code, ended["exit_code"], ended["bars"]) == (0, 0, 2)
+    assert ended["orders"] > 0
+    assert ask(state, "status").last["mode"] == "LIVE"
+    assert ask(state, "flatten").code == 2
+    assert ask(state, "flatten", "--confirm", number[-4:]).code == 0

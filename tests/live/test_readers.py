@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import io
 import os
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from trader_sdk.cli.output import Output
 from trader_sdk.cli.run_screen import RunScreen
 from trader_sdk.contract.errors import StorageError
+from trader_sdk.live.journal import is_locked, lock_folder
 
 
 class Gone(io.StringIO):
@@ -74,3 +76,16 @@ def test_command_keeps_its_exit_code_without_streams(ended_run: tuple[Path, Any]
     completed = subprocess.run(argv, capture_output=True, timeout=120, check=False)
     assert completed.returncode == 0
     assert '"is_finished": true' in said.read_text()
+
+
+def test_looking_neither_writes_nor_is_taken_for_a_trader(tmp_path: Path) -> None:
+    """A folder without a lock file stays as it is; one that somebody looks at is not running, one that is held is."""
+    assert not is_locked(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    lock_folder(tmp_path).release()
+    with (tmp_path / "journal.lock").open("rb") as looked_at:
+        fcntl.flock(looked_at, fcntl.LOCK_SH)
+        assert not is_locked(tmp_path)
+    held = lock_folder(tmp_path)
+    assert is_locked(tmp_path)
+    held.release()

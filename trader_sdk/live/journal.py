@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -191,15 +192,24 @@ def lock_folder(folder: Path) -> FileLock:
 
 
 def is_locked(folder: Path) -> bool:
-    """Return whether a trader holds the folder; looking takes the lock for an instant, which a start waits out."""
-    path = folder / LOCK_FILE
-    if not path.exists():
+    """Return whether a trader holds the folder.
+
+    Looking shares the lock for an instant, which a start waits out; it writes nothing, so a read-only folder can be
+    looked at too.
+    """
+    import fcntl
+
+    try:
+        descriptor = os.open(folder / LOCK_FILE, os.O_RDONLY)
+    except FileNotFoundError:
         return False
     try:
-        with FileLock(path).acquire(timeout=0):
-            return False
-    except Timeout:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def read_events(folder: Path) -> list[JournalEntry]:
