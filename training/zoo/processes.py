@@ -83,11 +83,14 @@ class Processes:
             return None
         watcher.began(job)
         result = self._wait(job)
+        if result is None:
+            return None
         write_document(job.folder / RESULT_FILE, result)
         watcher.ended(result)
         return result
 
-    def _wait(self, job: Job) -> SpecResult:
+    def _wait(self, job: Job) -> SpecResult | None:
+        """Return how a job ended; None where it was stopped with the zoo."""
         with worker_process(job) as process:
             self._running.add(process)
             self.last_group = process.pid
@@ -99,7 +102,10 @@ class Processes:
                 return job.result(Status.FAILED, detail, seconds=self._timeout or 0.0, at=now())
             finally:
                 self._running.discard(process)
-        return read_result(job.folder) or job.result(Status.FAILED, death(code, job), at=now())
+        result = read_result(job.folder)
+        if result is None and not self._stopping.is_set():
+            return job.result(Status.FAILED, death(code, job), at=now())
+        return result
 
 
 @contextmanager

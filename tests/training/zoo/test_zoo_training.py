@@ -22,7 +22,7 @@ from training.zoo.bundles import BUNDLES_FOLDER, CHECKPOINT, FEATURES, LINEAGE, 
 from training.zoo.processes import ROOT, Processes
 from training.zoo.rotation import last_trained
 from training.zoo.spec import SpecStatus
-from training.zoo.training import ZooSettings
+from training.zoo.training import Nobody, ZooSettings
 from training.zoo.trials import Trial, TrialLedger
 
 # A spec's own trainer that archives a run without training anything: good enough figures, no GATE block, so REVIEW.
@@ -37,6 +37,10 @@ archive_run(asked["archive"], checkpoints=CHECKPOINT, metrics=figures, symbol=as
 HANGS = (
     "import subprocess, sys, time; p = subprocess.Popen(['sleep', '600']); print(p.pid, flush=True); time.sleep(600)"
 )
+
+
+class StoppedError(Exception):
+    """A crash, or a person who stops it, in the middle of something."""
 
 
 def own_trainer(name: str, code: str) -> ZooSpec:
@@ -160,6 +164,23 @@ def test_spec_that_hangs_is_stopped_with_its_children(tmp_path: Path, settings_i
     assert is_gone(runner.last_group)
 
 
+class StopsAtFirstEnd(Nobody):
+    """Leaves the zoo as Ctrl-C does, when the first spec has ended."""
+
+    def ended(self, result: SpecResult) -> None:
+        raise StoppedError(result.spec_id)
+
+
+def test_spec_that_a_person_stops_has_not_failed(tmp_path: Path, settings_in: Callable[..., ZooSettings]) -> None:
+    """What was running ends, and no mark says that it failed; the one that had ended keeps its mark."""
+    runner = Processes(2)
+    specs = [own_trainer("hangs", HANGS), ZooSpec(id="fails", command=("false",))]
+    settings = settings_in(tmp_path, source=str(quiet_day(tmp_path)))
+    with pytest.raises(StoppedError, match="fails"):
+        train_all_active(specs, settings, runner=runner, watcher=StopsAtFirstEnd())
+    assert [path.parent.parent.name for path in tmp_path.glob("zoo/*/*/*/result.json")] == ["fails"]
+
+
 def test_spec_whose_zoo_is_killed_ends_with_its_children(tmp_path: Path) -> None:
     """Nothing goes on unseen: a zoo that is started again would train in the same folder."""
     goes_on = "import os, time; open('at_work', 'w').write(f'{os.getpgrp()}.'); time.sleep(600)"
@@ -225,10 +246,6 @@ def test_no_bars_at_all_is_an_error_before_any_spec(tmp_path: Path, settings_in:
     with pytest.raises(DataError):
         train_all_active(load_specs(), settings_in(tmp_path, source="nowhere.csv"))
     assert not list(tmp_path.iterdir())
-
-
-class StoppedError(Exception):
-    """A crash in the middle of registering."""
 
 
 class CrashingPlace:
