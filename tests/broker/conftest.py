@@ -259,7 +259,7 @@ def broker_at() -> Iterator[Callable[[str], AlpacaBroker]]:
             AlpacaBroker(
                 endpoint_at(url),
                 Credentials.of(KEY, SECRET),
-                timeouts=Timeouts(connect_seconds=1.0, read_seconds=0.25, total_seconds=0.5),
+                timeouts=Timeouts(connect_seconds=1.0, read_seconds=0.25, total_seconds=1.5),
                 retry=ReadRetry(attempts=3, wait_seconds=0.01),
             )
         )

@@ -241,7 +241,7 @@ class UniverseProvider:
         """
         if not bars:
             return [], np.empty((0, MARKET_FEATURES), np.float32)
-        columns = np.array([self._column(bar.symbol) for bar in bars], np.intp)
+        columns = np.array(self._columns(bars), np.intp)
         t = np.array([bar.t for bar in bars], np.int64)
         values = np.array([bar[2:] for bar in bars], np.float64)
         self._check(bars, columns, t, values)
@@ -292,6 +292,13 @@ class UniverseProvider:
         if column is None:
             raise DataError("BARS", "a symbol that the universe does not hold", where=symbol, remedy="`add` it first.")
         return column
+
+    def _columns(self, bars: Sequence[Bar]) -> list[int]:
+        held = self._column_of
+        try:
+            return [held[bar.symbol] for bar in bars]
+        except KeyError:
+            return [self._column(bar.symbol) for bar in bars]  # says which one is not held
 
     def _check(self, bars: Sequence[Bar], columns: Columns, t: NDArray[np.int64], values: Floats) -> None:
         """Refuse what :func:`check_bar` refuses; it is asked for the words where something is wrong."""
