@@ -179,7 +179,12 @@ def machine_hidden_dims(cores: int | None = None) -> tuple[int, ...]:
 
 def _long_preset(total_steps: int, validation_interval: int, update_epochs: int) -> Mapping[str, Any]:
     return MappingProxyType(
-        {"total_steps": total_steps, "validation_interval": validation_interval, "update_epochs": update_epochs}
+        {
+            "total_steps": total_steps,
+            "validation_interval": validation_interval,
+            "update_epochs": update_epochs,
+            "envs_per_bar": 8,
+        }
     )
 
 

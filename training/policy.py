@@ -83,7 +83,7 @@ class WindowLinear(nn.Module):
 
     def account_sums(self, account: Tensor) -> Tensor:
         """Return (..., hidden) of account columns (..., k), which repeat over the window, with bias."""
-        return account @ self.account_weight() + self.bias
+        return (account @ self.account_weight()).add_(self.bias)
 
     def account_weight(self) -> Tensor:
         """Return (k, hidden) weights of account columns, which repeat over the window."""
@@ -160,7 +160,7 @@ class ActorCritic(nn.Module):
             Logits (B, G, n_actions) and values (B, G).
         """
         sums = self.first_layer.market_sums(market)
-        return self.heads(sums[:, None, :] + self.first_layer.account_sums(account))
+        return self.heads(self.first_layer.account_sums(account).add_(sums[:, None, :]))
 
     def heads(self, first: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (..., n_actions) and values (...) from what the first layer gave, (..., hidden)."""

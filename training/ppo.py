@@ -214,11 +214,20 @@ def update_policy(
                 group["lr"] = next_lr()
             optimizer.zero_grad(set_to_none=True)
             loss.loss.backward()  # type: ignore[no-untyped-call] # torch leaves Tensor.backward untyped
-            grad_norm = nn.utils.clip_grad_norm_(network.parameters(), config.max_grad_norm)
-            stats = StepStats._make([*(part.item() for part in loss), grad_norm.item()])
+            grad_norm = _clip_gradients(network, config.max_grad_norm)
+            stats = StepStats._make([*(part.item() for part in loss), grad_norm])
             if math.isfinite(stats.loss) and math.isfinite(stats.grad_norm):
                 optimizer.step()
             kls.append(stats.approx_kl)
             yield stats
         if float(np.mean(kls)) > 1.5 * config.target_kl:
             return
+
+
+def _clip_gradients(network: nn.Module, max_norm: float) -> float:
+    """Scale the gradients to ``max_norm`` where they are longer; return how long they were."""
+    norm = nn.utils.get_total_norm([each.grad for each in network.parameters() if each.grad is not None])
+    length = norm.item()
+    if length > max_norm:  # short ones would be read and written once more to be multiplied by one
+        nn.utils.clip_grads_with_norm_(network.parameters(), max_norm, norm)
+    return length

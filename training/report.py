@@ -204,7 +204,8 @@ _PAGE = """<!doctype html>
 img{{max-width:100%}}td,th{{padding:.2em 1em;text-align:right}}td:first-child,th:first-child{{text-align:left}}</style>
 <h1>{title}</h1>
 <p>The policy of update {chosen} is the one that is deployed. GATE was opened once, for this table; figures of TRAIN
-stand beside and decide nothing.</p>
+stand beside and decide nothing. Fitness, consistency, t and drawdown in the table are the worse of two: the policy's
+own, and what is left of it without the market's mean return. Curves and bars below are the policy's own.</p>
 <table><tr><th>metric</th><th>GATE</th><th>TRAIN</th></tr>{rows}</table>
 <img alt="Learning curve, training, equity and drawdown, folds, actions and costs" src="data:image/png;base64,{image}">
 </html>"""

@@ -15,6 +15,12 @@ def test_every_preset_is_a_valid_configuration(name: str) -> None:
     assert config.num_updates % config.validation_interval == 0
 
 
+def test_presets_for_larger_networks_put_more_environments_on_a_bar() -> None:
+    """Eight where the first layer is most of the work, four on a laptop; either can be replaced."""
+    assert {name: preset(name).envs_per_bar for name in PRESETS} == {**dict.fromkeys(PRESETS, 8), "laptop": 4}
+    assert preset("standard", envs_per_bar=2).envs_per_bar == 2
+
+
 def test_preset_takes_overrides_and_ignores_those_that_are_none() -> None:
     """An option that was not given leaves the preset's number."""
     config = preset("laptop", seed=3, learning_rate=None)

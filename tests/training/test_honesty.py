@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import mean
 from types import SimpleNamespace
 
 import pytest
@@ -21,7 +22,7 @@ def scripts() -> Iterator[SimpleNamespace]:
     """Return the scripts, found where they are run from."""
     sys.path.insert(0, str(ROOT / "scripts"))
     try:
-        names = ("honesty", "honesty_runs", "honesty_page", "honesty_oracle", "oracle_share")
+        names = ("honesty", "honesty_runs", "honesty_page", "honesty_oracle", "oracle_share", "shared_bars")
         yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
     finally:
         sys.path.remove(str(ROOT / "scripts"))
@@ -90,3 +91,24 @@ def test_published_share_is_most_of_the_oracle(scripts: SimpleNamespace) -> None
     assert len(figures["rows"]) >= 5
     assert min(row["share"] for row in figures["rows"]) > 0.5
     assert published.with_suffix(".md").read_text("utf-8") == scripts.oracle_share.page(figures)
+
+
+def test_published_curves_say_that_sharing_bars_costs_no_learning(scripts: SimpleNamespace) -> None:
+    """With 4 and 8 environments a bar a run ends within a tenth of where it ends with one; the page says so."""
+    published = PUBLISHED.with_name("shared-bars.json")
+    figures = json.loads(published.read_text("utf-8"))
+    ends = scripts.shared_bars.ends(figures)
+    assert len(ends[1]) >= 5
+    alone, four, eight = (mean(ends[shared]) for shared in (1, 4, 8))
+    assert min(four, eight) > 0.9 * alone > 0
+    assert published.with_suffix(".md").read_text("utf-8") == scripts.shared_bars.page(figures)
+
+
+def test_curve_of_a_run_has_every_validation(scripts: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small run: one net return a validation, the same for the same seed, another for another sharing."""
+    monkeypatch.setattr(scripts.shared_bars, "SCALE", scripts.honesty_runs.Scale((4_000, 400, 400), 5_100, 32_768))
+    monkeypatch.setattr(scripts.shared_bars, "HIDDEN", (8,))
+    first, again, other = (scripts.shared_bars.curve(1, shared, 32_768)["net_returns"] for shared in (8, 8, 4))
+    assert len(first) == 1
+    assert first == again
+    assert first != other

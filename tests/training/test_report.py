@@ -34,6 +34,7 @@ def test_finished_run_is_drawn_and_explained(tmp_path: Path, capsys: pytest.Capt
     page = (out / "report.html").read_text("utf-8")
     assert "update 2 is the one that is deployed" in page
     assert "simulated data from planted:bars=3500" in page
+    assert "without the market's mean return" in page
     assert 'src="http' not in page
     (out / "summary.json").unlink()
     with pytest.raises(UsageError, match="has no summary"):
