@@ -166,6 +166,7 @@ def _first(since: str | None, trained_ns: int, last_ns: int, in_sample: bool) ->
 
 def _say(standing: Standing, *, as_json: bool) -> None:
     from training.zoo.cli import print_table
+    from training.zoo.progress import standings_of
 
     table, view = standing.board, standing.view
     if as_json:
@@ -175,7 +176,7 @@ def _say(standing: Standing, *, as_json: bool) -> None:
     said = {each.name: each.reason.value for each in standing.judged}
     held = "champion" if table.baseline == view.champion else "baseline"
     rows = [_cells(row, said.get(row.name, "champion" if row.name == view.champion else held)) for row in table.rows]
-    print_table(rows, columns)
+    print_table(rows, columns, standings_of)
     typer.echo(f"{table.rows[0].n_bars if table.rows else 0} bars that all saw; {luck_of(table)}")
     for each in standing.judged:
         typer.echo(str(each))

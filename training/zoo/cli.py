@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +15,8 @@ from trader_sdk.contract.errors import UsageError
 from training.zoo.board_cli import board
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from training.zoo.job import SpecResult
     from training.zoo.processes import Runner
     from training.zoo.spec import ZooSpec
@@ -192,8 +194,10 @@ def _say(results: Sequence[SpecResult], *, as_json: bool) -> None:
     print_table([row_of(result) for result in results], COLUMNS)
 
 
-def print_table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
-    """Print a table on a terminal, tab-separated lines in a pipe."""
+def print_table(
+    rows: Sequence[Sequence[str]], columns: Sequence[str], drawn: Callable[..., Table] | None = None
+) -> None:
+    """Print a table on a terminal, tab-separated lines in a pipe; ``drawn`` makes it instead of :func:`table_of`."""
     if not sys.stdout.isatty():
         for row in (columns, *rows):
             typer.echo("\t".join(row))
@@ -202,4 +206,4 @@ def print_table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
 
     from training.zoo.progress import table_of
 
-    Console(highlight=False).print(table_of(rows, columns))
+    Console(highlight=False).print((drawn or table_of)(rows, columns))

@@ -124,3 +124,23 @@ def table_of(rows: Sequence[Sequence[str]], columns: Sequence[str] = COLUMNS, ti
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     return table
+
+
+def standings_of(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> Table:
+    """Return a board for a terminal: no figure is ever cut, and what is said of a version stands below its name.
+
+    Args:
+        rows: Name, figures, and what is said of it.
+        columns: Their headings.
+    """
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
+    table.add_column(columns[0], overflow="fold", min_width=10)
+    for name in columns[1:-1]:
+        table.add_column(name, no_wrap=True, justify="right")
+    for name, *figures, said in rows:
+        table.add_row(Text(name).append(f"\n{said}", style="dim"), *figures)
+    return table

@@ -1,5 +1,6 @@
 """``zoo board`` as a person calls it: on journals, on past bars, with its report, and promoting."""
 
+import io
 import json
 import re
 import shutil
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from trader_sdk.archive import archive_run
 from trader_sdk.archive.governance import override, promote
@@ -29,6 +31,7 @@ from trader_sdk.live.shadow_account import ShadowAccount, shadow_ledger
 from training.cli import run_app
 from training.zoo.board_cli import promote_best
 from training.zoo.journals import shadowed
+from training.zoo.progress import standings_of
 from training.zoo.promotion import Candidate, PromotionReason
 from training.zoo.slot import slot_view
 
@@ -130,6 +133,20 @@ def test_board_of_journals_recommends_and_promotes_only_when_asked_to(
     assert told["zoo_candidate"][0]["reason"] == "eligible"
     assert told["zoo_board"][0]["champion"] == before.champion
     assert slot_view(archive, KEY).champion == young
+
+
+def test_board_of_eighty_columns_cuts_no_figure_and_no_name() -> None:
+    """Every figure stands whole on its line, and what is said of a version below its name."""
+    columns = ("version", "net", "net 2x", "net 3x", "sharpe", "drawdown", "trades", "deflated", "verdict")
+    figures = ["+113.47%", "+112.71%", "+111.95%", "83.71", "10.22%", "12345", "insufficient"]
+    page = io.StringIO()
+    Console(file=page, width=80).print(standings_of([("residual-20261121-e658cc1d", *figures, "too_short")], columns))
+    lines = page.getvalue().splitlines()
+    row = next(place for place, line in enumerate(lines) if "+113.47%" in line)
+    assert lines[row].split()[1:] == figures
+    width = lines[row].index(figures[0])
+    named = "".join(line[:width].strip() for line in lines[row:])
+    assert named.startswith("residual-20261121-e658cc1dtoo_short")
 
 
 def test_second_of_two_promoters_is_refused_and_changes_nothing(slot_of_two: Path, tmp_path: Path) -> None:
