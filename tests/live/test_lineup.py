@@ -237,6 +237,24 @@ def test_line_without_the_past_of_foreign_features_asks_for_history_before_it_de
     assert facts(decided["A"]) == facts(reference.take(bars["A"], sleeves["A"], moment(bars)))
 
 
+def test_foreign_features_that_come_back_ask_for_the_bars_that_another_model_took() -> None:
+    """Their window stopped when they gave their place away: no decision on it, and the history is read."""
+    together = Lineup({"A": line("A", NEW, Foreign), "B": line("B", NEW)})
+    for symbol in together:
+        together.warm(symbol, MARKETS[symbol].slice(0, WARM))
+    foreign, own = together["A"], line("A", NEW)
+    own.warm(MARKETS["A"].slice(0, WARM))
+    together.install(own)
+    sleeves = {symbol: sleeve_at(0, symbol) for symbol in "AB"}
+    bars = {symbol: [MARKETS[symbol].at(WARM)] for symbol in "AB"}
+    together.take(bars, sleeves, moment(bars))
+    together.reinstate(together["A"].succeeded_by(foreign.live))
+    asks = together["A"].may_be_whole
+    bars = {symbol: [MARKETS[symbol].at(WARM + 1)] for symbol in "AB"}
+    decided = together.take(bars, sleeves, moment(bars)).decided
+    assert (asks, decided["A"].decision, decided["A"].reason) == (True, None, Reason.WINDOW_GAP)
+
+
 def test_foreign_features_are_decided_on_by_themselves() -> None:
     """Only the package's own columns share a step; both kinds stand in one lineup."""
     together = Lineup({"A": line("A", NEW), "B": line("B", NEW, Foreign)})

@@ -156,6 +156,12 @@ class Lineup(Mapping[str, SymbolLine]):
             del self._of[symbol]
             self._settle()
 
+    def reinstate(self, line: SymbolLine) -> None:
+        """Let an earlier line come back; features of somebody else's saw no bar since, so their history is read."""
+        self.install(line)
+        if line.symbol not in self._of:
+            line.distrust()
+
     def _seat(self, line: SymbolLine, before: SymbolLine | None = None) -> None:
         """Give a line its place in the universe of its schema, with the past of the line before it."""
         schema, symbol = line.live.observations.schema, line.symbol

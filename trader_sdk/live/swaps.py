@@ -152,8 +152,9 @@ class Swaps:
         observations = failed.live.observations
         same = observations.schema.sha256 == trial.before.observations.schema.sha256
         before = replace(trial.before, observations=observations) if same else trial.before
+        place = lines.install if same else lines.reinstate
         self._record(failed.live, before, f"rolled back: {fault}", 0, now)
-        lines.install(failed.succeeded_by(before))
+        place(failed.succeeded_by(before))
         del self._probation[symbol]
         self._refused[symbol] = failed.live.model.sha256
         self._say("model_rolled_back", {"symbol": symbol, "sha256": failed.live.model.sha256, "why": fault})
