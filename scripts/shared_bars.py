@@ -110,7 +110,8 @@ Made by `python scripts/shared_bars.py --to docs/reference/shared-bars` ([figure
 
 Environments that stand on the same bar share the market part of the first layer, nearly all of the work. The same 64
 environments, budget, network {tuple(figures["hidden_dims"])}, minibatches and seeds with 1, 4, 8 and all 64 of them on
-each bar: the mean over {seeds} simulated markets with the whole edge of the net return on SELECT, which nobody trained on.
+each bar: the mean over {seeds} simulated markets with the whole edge of the net return on SELECT, which nobody trained
+on.
 
 **Four a bar end at {four} of what one a bar ends at, eight at {eight}, all 64 at {all_of_them}.** The
 preset `laptop` puts four on a bar, the larger ones eight.
