@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from trader_sdk.contract.bars import Bar
 from trader_sdk.live.events import bar_time, rfc3339
 from trader_sdk.live.opening import Session
-
-_MOST_REREAD: Final = 5
-"""Histories read anew at one bar close at most: each is a request, and the others wait for it."""
 
 
 class Doubts:
@@ -48,11 +45,13 @@ class Doubts:
         """
         lines = self._lines
         doubtful = [s for s, new in bars.items() if lines[s].may_be_whole or lines[s].doubt(new[0]) is not None]
-        for symbol in doubtful[:_MOST_REREAD]:
-            required = lines[symbol].live.observations.provider.required_history
-            history = await self._feed.history(symbol, required + 1, now)
+        if not doubtful:
+            return False
+        required = max(lines[symbol].live.observations.provider.required_history for symbol in doubtful)
+        # All at once, however many: who waited for the others would lose the doubt with the next bar that fits.
+        for symbol, history in (await self._feed.histories(doubtful, required + 1, now)).items():
             before = sum(1 for t in history.t if t < bars[symbol][0].t)
             if before:
                 lines.restart(symbol, history.slice(0, before))
                 self._say("window_rebuilt", {"symbol": symbol, "bars": before})
-        return bool(doubtful)
+        return True
