@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,8 +12,11 @@ from typing import Any
 
 import pytest
 
+from trader_sdk.broker.alpaca import AlpacaBroker
 from trader_sdk.broker.port import ClockView, SessionView
+from trader_sdk.live import LiveConfig, LiveTrader
 from trader_sdk.live.calendar_cache import CALENDAR_FILE, covers, keep_calendar, kept_calendar
+from trader_sdk.live.report import Status
 from trader_sdk.live.time_watch import TimeWatch, ahead
 
 AT = datetime(2026, 1, 5, 15, 0, tzinfo=UTC)
@@ -94,3 +98,19 @@ def test_calendar_covers_what_lies_between_its_first_open_and_its_last_close(at:
     """Beyond them, and in an empty one, nobody knows whether the market is open."""
     assert covers(SESSIONS, at) is known
     assert not covers((), at)
+
+
+def test_replay_on_another_clock_than_the_venues_opens_nothing_and_says_so(
+    day: Any, daily_archive: Path, tmp_path: Path
+) -> None:
+    """An embedder who forgets the venue's clock would wait for years; the first comparison holds and tells why."""
+    broker = AlpacaBroker(day.broker._endpoint, day.broker._credentials)
+    config = LiveConfig.of(archive=str(daily_archive), symbols=("AAPL",), state_dir=tmp_path / "state")
+
+    async def opened() -> Status:
+        async with LiveTrader(config, archive=daily_archive, broker=broker) as trader:
+            return trader.status()
+
+    status = asyncio.run(opened())
+    broker.close()
+    assert (status.mode, status.state, status.cause.partition(":")[0]) == ("PAPER-LOCAL", "REDUCING", "CLOCK_SKEW")

@@ -21,7 +21,7 @@ from trader_sdk.contract.journal_events import JournalEvent
 from trader_sdk.contract.modes import TradingMode
 from trader_sdk.contract.reasons import Reason
 from trader_sdk.live.beside import Beside
-from trader_sdk.live.clock import Tick
+from trader_sdk.live.clock import Tick, VenueClock
 from trader_sdk.live.config import LiveConfig
 from trader_sdk.live.dispatch import Dispatch
 from trader_sdk.live.doubts import Doubts
@@ -115,7 +115,8 @@ class SessionLoop:
     def _venue_read(self, clock: port.ClockView, account: port.AccountView) -> None:
         """Take what every comparison with the venue reads beside positions and orders."""
         now, states = self._session.clock.now(), self._session.states
-        if not self._is_local:  # in a replay our clock is the venue's, a bar behind while it moves on by itself
+        # A replay's own clock is the venue's, a bar behind while it moves on by itself.
+        if not isinstance(self._session.clock, VenueClock):
             self._times.compare(clock, now)
         if account.trading_blocked:
             states.hold(Cause.ACCOUNT_BLOCKED, ", ".join(account.blocks) or account.status, now)
