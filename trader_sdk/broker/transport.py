@@ -38,13 +38,13 @@ class _Deadline:
         self.fired = False
         self._lock = threading.Lock()
         self._sock: socket.socket | None = None
-        self._is_over = False
+        self.is_over = False
         self.connection: HTTPConnection | None = None
         self.due = time.monotonic() + seconds
 
     def cancel(self) -> None:
         with self._lock:
-            self._is_over, self._sock = True, None
+            self.is_over, self._sock = True, None
 
     def watch(self, connection: HTTPConnection) -> None:
         with self._lock:
@@ -54,7 +54,7 @@ class _Deadline:
 
     def fire(self) -> None:
         with self._lock:
-            if self._is_over:
+            if self.is_over:
                 return
             self.fired = True
             if self._sock is not None:
@@ -90,10 +90,16 @@ class _Watchman:
     def _walk(self) -> None:
         while True:
             with self._changed:
-                while not self._due or (left := self._due[0][0] - time.monotonic()) > 0:
-                    self._changed.wait(left if self._due else None)
+                while (left := self._seconds_left()) is None or left > 0:
+                    self._changed.wait(left)
                 deadline = heappop(self._due)[2]
             deadline.fire()
+
+    def _seconds_left(self) -> float | None:
+        """Return the time to the next deadline, None where there is none; those of a burst that were met go at once."""
+        while self._due and self._due[0][2].is_over:
+            heappop(self._due)
+        return self._due[0][0] - time.monotonic() if self._due else None
 
 
 _watchman: Final = _Watchman()
