@@ -156,14 +156,14 @@ class Trainer:
         return facts
 
     def _count_passes(self) -> None:
-        """Count the steps of a rollout, and say it when the bars of TRAIN have been seen as often as there are some."""
+        """Count the steps of a rollout, and say each time that as many bars as TRAIN has were stood on."""
         before = passes_over(self.env_step, self.envs)
         self.env_step += self.config.batch_size
         after = passes_over(self.env_step, self.envs)
-        if after > before:
-            self.log.write("data_cycled", update=self.update, env_step=self.env_step, passes=after)
-            if not before:
-                self.reporter.noticed(f"update {self.update}: all {len(self.envs.block)} bars of TRAIN seen, once more")
+        for passes in range(before + 1, after + 1):
+            self.log.write("data_cycled", update=self.update, env_step=self.env_step, passes=passes)
+        if after > before == 0:
+            self.reporter.noticed(f"update {self.update}: all {len(self.envs.block)} bars of TRAIN seen, once more")
 
     def _optimize(self, update: int, batch: Batch) -> list[StepStats]:
         done: list[StepStats] = []

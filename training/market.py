@@ -109,7 +109,8 @@ def blocks_of(market: Market, spec: ModelSpec, sizes: tuple[int, int, int] | Non
     if sizes is not None:
         sizes = (min(sizes[0], left), sizes[1], sizes[2])
     blocks = split_blocks(rows, warm_up=first, sizes=sizes)
-    least = {"train": MIN_TRAIN_BARS, "select": n_windows * MIN_WINDOW_BARS, "gate": n_windows * MIN_WINDOW_BARS}
+    windows = n_windows * MIN_WINDOW_BARS  # TRAIN is walked in windows too, for the in-sample figures
+    least = {"train": max(MIN_TRAIN_BARS, windows), "select": windows, "gate": windows}
     for name, minimum in least.items():
         rows = getattr(blocks, name)
         usable = int(market.whole[rows.start : rows.stop].sum())

@@ -330,15 +330,6 @@ def test_train_refuses_a_folder_that_is_in_use(small_bars: Bars, tmp_path: Path)
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
 
 
-def test_train_refuses_a_folder_that_is_a_file(small_bars: Bars, tmp_path: Path) -> None:
-    """A path that a file has taken is a typed error, and the file stays as it is."""
-    taken = tmp_path / "taken"
-    taken.write_text("something")
-    with pytest.raises(StorageError, match="taken"):
-        train(small_bars, preset("laptop", **SMALL), out=taken, source="planted")
-    assert taken.read_text() == "something"
-
-
 def test_train_refuses_too_few_bars_before_the_first_update(tmp_path: Path) -> None:
     """Fewer bars than three honest blocks need: one clear line, no metrics."""
     bars = load_bars("planted:bars=1200", "SIM", "1Min")
