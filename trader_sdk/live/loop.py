@@ -228,9 +228,12 @@ class SessionLoop:
         decide_ms = (time.perf_counter() - began) * 1e3
         # Several orders: what the venue says of the first must not take the time of the last.
         is_burst = self._streams is not None and len(session.desk.due(now)) > 1
+        trouble: BrokerError | None = None
         try:
             with self._streams.orders_held() if self._streams is not None and is_burst else nullcontext():
                 await self._dispatch.send(now)
+        except BrokerError as error:
+            trouble = error  # raised when the bar is finished: whoever follows it must not miss one
         finally:
             session.step.record_rest()
         await self.beside.after_bar(report, session.step.recorded, now)
@@ -242,6 +245,8 @@ class SessionLoop:
         )
         self._say("bar_finished", line)
         self._heartbeat.hold(now)
+        if trouble is not None:
+            raise trouble
         await self._prepare(bars)
         return report
 
