@@ -132,8 +132,8 @@ def _switched(request: Request, ledger: Ledger, at: datetime) -> tuple[Answer, l
     wanted = (request.sha256 or "").removeprefix("sha256:")
     found = sorted(d for d in {*digests, *ledger.disabled_models} if d.removeprefix("sha256:").startswith(wanted))
     if len(found) != 1:
-        what = "no model" if not found else f"{len(found)} models"
-        return Answer(False, f"{what} of this run begin with {wanted}"), []
+        what = f"{len(found)} models of this run begin" if found else "no model of this run begins"
+        return Answer(False, f"{what} with {wanted}"), []
     digest = found[0]
     disables = request.command is Command.DISABLE
     if (digest in ledger.disabled_models) is disables:
