@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from trader_sdk.cli.one_thread import use_one_thread
 from trader_sdk.cli.status import Json, JsonFile, Run, StateDir, output_of, read_run
 from trader_sdk.contract.errors import ERROR_TABLE, ConfigError
 
@@ -33,6 +34,7 @@ def replay(
     json_file: JsonFile = None,
 ) -> int:
     """Decide a run's journal again, bit for bit; exit 4 if any observation, logit or action differs."""
+    use_one_thread()
     from trader_sdk.live.replay import Replay
 
     folder, entries, ledger = read_run(state_dir, run)

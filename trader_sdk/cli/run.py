@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from trader_sdk.cli.one_thread import use_one_thread
 from trader_sdk.cli.output import Output
 from trader_sdk.cli.run_settings import notified, settings_of
 from trader_sdk.contract.errors import EXIT_SIGINT, SdkError, UsageError
@@ -74,6 +75,7 @@ def run(
     json_file: Annotated[Path | None, typer.Option(help="Also write the events here.")] = None,
 ) -> int:
     """Trade approved models on paper, on Alpaca or on the embedded exchange."""
+    use_one_thread()
     from trader_sdk.cli.run_screen import RunScreen
     from trader_sdk.live.config import LiveConfig, state_dir_of
     from trader_sdk.live.state import new_run_id
