@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import threading
+from contextlib import suppress
 from decimal import Decimal
 
 import pytest
+import requests
 from alpaca.common.enums import Sort
 from alpaca.trading.client import TradingClient
 from alpaca.trading.enums import QueryOrderStatus
@@ -149,3 +152,22 @@ def test_proxy_is_spoken_to_with_every_request(raw_venue, order_body, monkeypatc
     session.close()
     assert [reply.status_code for reply in replies] == [200] * 3
     assert proxy.requests == ["POST http://venue.example/v2/orders HTTP/1.1"] * 3
+
+
+def test_session_is_refused_to_a_second_thread_while_a_request_is_under_way(raw_venue, order_body):
+    """Both would take the connection that stands, and one could read the other's reply; nothing is sent."""
+    venue = raw_venue("hang")
+    session = BoundedSession(venue.url, Timeouts(connect_seconds=5, read_seconds=20, total_seconds=20))
+    first = threading.Thread(target=_ask, args=(session, venue.url))
+    first.start()
+    assert venue.seen.wait(20)
+    with pytest.raises(RuntimeError, match="another thread"):
+        session.request("GET", f"{venue.url}/v2/clock")
+    assert venue.requests == ["GET /v2/account HTTP/1.1"]
+    venue.closing.set()
+    first.join(30)
+
+
+def _ask(session: BoundedSession, url: str) -> None:
+    with suppress(requests.exceptions.RequestException):
+        session.request("GET", f"{url}/v2/account")

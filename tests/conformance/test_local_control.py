@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -24,6 +25,18 @@ def test_venue_time_stands_still_until_the_trader_is_ready(start_venue):
     again = venue.control.ready(begin.instant)
     assert not again.advanced
     assert again.state == advance.state
+
+
+def test_threads_that_ask_at_once_each_get_their_own_reply(start_venue):
+    """One may wait for the venue to move while others ask where it stands."""
+    venue = start_venue(run_id="at-once")
+    begin = venue.control.state()
+    with ThreadPoolExecutor(5) as threads:
+        waiting = threads.submit(venue.control.wait_past, begin.instant)
+        asked = [threads.submit(venue.control.state) for _ in range(100)]
+        assert [one.result(30) for one in asked] == [begin] * 100
+        moved = venue.control.ready(begin.instant).state
+        assert waiting.result(30) == moved
 
 
 def test_venue_naps_when_the_trader_wants_to_act_before_the_next_instant(start_venue):

@@ -6,6 +6,7 @@ No other file of the package knows this surface; Alpaca has none like it.
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Self
@@ -87,9 +88,10 @@ class LocalControl:
         if not is_loopback(control_url):
             raise ConfigError("CONFIG", "the control channel must be on loopback", where=control_url)
         self._url = control_url.rstrip("/")
-        self._session = BoundedSession(control_url, timeouts)
-        self._session.headers["APCA-API-KEY-ID"] = credentials.key_id.reveal()
-        self._session.headers["APCA-API-SECRET-KEY"] = credentials.secret_key.reveal()
+        self._credentials, self._timeouts = credentials, timeouts
+        # One request may wait for the venue to move while another thread asks where it stands.
+        self._of_thread = threading.local()
+        self._sessions: list[BoundedSession] = []
 
     def state(self) -> VenueState:
         """Return where the venue stands now."""
@@ -127,8 +129,10 @@ class LocalControl:
         self._call("POST", "/stop")
 
     def close(self) -> None:
-        """Close the connection; the exchange runs on."""
-        self._session.close()
+        """Close the connections; the exchange runs on."""
+        while self._sessions:
+            self._sessions.pop().close()
+        self._of_thread = threading.local()
 
     def __enter__(self) -> Self:
         return self
@@ -146,10 +150,19 @@ class LocalControl:
             raise BrokerError("E802", "the embedded exchange is gone", where=self._url) from error
         raise AssertionError("unreachable: the last attempt returns or raises")
 
+    def _session(self) -> BoundedSession:
+        session: BoundedSession | None = getattr(self._of_thread, "session", None)
+        if session is None:
+            session = self._of_thread.session = BoundedSession(self._url, self._timeouts)
+            session.headers["APCA-API-KEY-ID"] = self._credentials.key_id.reveal()
+            session.headers["APCA-API-SECRET-KEY"] = self._credentials.secret_key.reveal()
+            self._sessions.append(session)
+        return session
+
     def _once(self, method: str, path: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
         where = f"{method} /_control{path}"
         try:
-            response = self._session.request(method, self._url + path, **options)
+            response = self._session().request(method, self._url + path, **options)
             body = response.json()
         except requests.exceptions.InvalidJSONError as error:
             raise BrokerError("E803", "the exchange's control channel sent no JSON", where=where) from error

@@ -197,6 +197,7 @@ class BoundedSession(requests.Session):
         self.trust_env = not is_loopback(base_url)
         self._timeouts = timeouts
         self._kinds: dict[tuple[Any, ...], _Kind] = {}
+        self._in_use = threading.Lock()
         self.mount("https://", _WatchedAdapter(max_retries=0))
         self.mount("http://", _WatchedAdapter(max_retries=0))
 
@@ -205,7 +206,19 @@ class BoundedSession(requests.Session):
 
         Raises:
             requests.exceptions.RequestException: No complete reply came in time, or it was a redirect.
+            RuntimeError: Another thread's request is under way; nothing was sent.
         """
+        if not self._in_use.acquire(blocking=False):
+            # Both would take the connection that stands, and each could read the other's reply.
+            raise RuntimeError("this session belongs to another thread")
+        try:
+            return self._request(method, url, args, kwargs)
+        finally:
+            self._in_use.release()
+
+    def _request(
+        self, method: str, url: str | bytes, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> requests.Response:
         kwargs["timeout"] = (self._timeouts.connect_seconds, self._timeouts.read_seconds)
         kwargs["allow_redirects"] = False
         with _deadline(self._timeouts.total_seconds) as deadline:

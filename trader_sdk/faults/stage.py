@@ -171,12 +171,12 @@ class PlayedVenue:
         until = self._state.at + timedelta(seconds=seconds)
         while self._state.at < until and not self._state.is_finished:
             if self._moving is None or self._moving.done():
-                self._moving = asyncio.ensure_future(asyncio.to_thread(self._moved, until))
+                self._moving = asyncio.ensure_future(asyncio.to_thread(self._move, until))
                 self._moving.add_done_callback(self._arrive)
             await asyncio.shield(self._moving)
         await asyncio.sleep(min(self._pace_seconds, self._pace_seconds * seconds / _PACED_SECONDS))
 
-    def _moved(self, until: datetime) -> VenueState:
+    def _move(self, until: datetime) -> VenueState:
         return self._control.ready(self._state.instant, wake_at=until).state
 
     def _arrive(self, moving: asyncio.Future[VenueState]) -> None:
