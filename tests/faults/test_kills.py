@@ -6,6 +6,10 @@ import json
 import os
 from pathlib import Path
 
+import pytest
+
+from trader_sdk.exchange.fault_plan import KillPoint
+from trader_sdk.faults.actor import KILLED_AT
 from trader_sdk.faults.campaign import Archives
 from trader_sdk.faults.kills import run_kills
 
@@ -22,3 +26,10 @@ def test_oracles_hold_when_traders_are_killed_at_random_instants(tmp_path: Path,
     assert tally.fills > 0
     document = json.loads(json.dumps(tally.document()))
     assert (document["kills"], "Python 3" in document["machine"]) == (tally.kills, True)
+
+
+@pytest.mark.parametrize("point", KillPoint)
+def test_every_kill_point_names_a_call_that_exists(point: KillPoint) -> None:
+    """A kill that waits for a call of another name would end the session's process before it began."""
+    owner, name, _ = KILLED_AT[point]
+    assert callable(getattr(owner, name))

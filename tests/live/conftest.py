@@ -26,6 +26,7 @@ from trader_sdk.contract.metadata import get_checkpoint_metadata
 from trader_sdk.data import load_bars
 from trader_sdk.exchange import AssetSetup, ExchangeSetup, LocalExchange
 from trader_sdk.features.schema import build_schema
+from trader_sdk.live import LiveConfig, LiveTrader
 from trader_sdk.live.clock import WallClock
 from trader_sdk.live.events import bar_ns
 from trader_sdk.live.schedule import Schedule
@@ -34,6 +35,8 @@ REPOSITORY = Path(__file__).parents[2]
 N_FEATURES, WINDOW = 59, 100
 DAILY_END = "2012-06-29"
 """Where the data of the daily models ends; the vendored bars go on until 2013-03-01."""
+ONE_ORDER = timedelta(days=1, hours=18)
+"""From the first evening until after the second open: one buy, decided on 2012-07-10 and filled the next morning."""
 GOOD = {"fitness_score": 1.27, "profit_factor": 2.4, "consistency": 1.0, "max_drawdown": 0.03}
 FOLDS = [
     {"start": f"200{i}-01-01", "end": f"200{i}-12-31", "net_return": 0.03, "sharpe": 0.9, "n_trades": 12}
@@ -170,6 +173,31 @@ class PlayedDay:
             monotonic=lambda: self.now().timestamp(),  # or every nap would look like a clock that was set
             longest_nap_seconds=7_200,
         )
+
+    def trade(
+        self,
+        archive: Path,
+        state_dir: Path,
+        prepare: Callable[[LiveTrader], None] = lambda _: None,
+        time: timedelta = ONE_ORDER,
+    ) -> LiveTrader:
+        """Trade AAPL for ``time`` after ``prepare`` and return the trader that did."""
+        config = LiveConfig.of(
+            archive=str(archive),
+            symbols=("AAPL",),
+            state_dir=state_dir,
+            reconcile_seconds=3_600,
+            unknown_grace_seconds=0.05,
+        )
+        trader = LiveTrader(config, archive=archive, broker=self.broker, clock=self.clock)
+        prepare(trader)
+
+        async def run() -> None:
+            async with trader:
+                await trader.run(self.now() + time)
+
+        asyncio.run(run())
+        return trader
 
 
 @pytest.fixture

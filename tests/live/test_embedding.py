@@ -19,35 +19,6 @@ from trader_sdk.data import load_bars
 from trader_sdk.live import LiveConfig, LiveTrader
 from trader_sdk.orders import OrderIntent, OrderStatus
 
-ONE_ORDER = timedelta(days=1, hours=18)
-"""From the first evening until after the second open: one buy, decided on 2012-07-10 and filled the next morning."""
-
-
-def traded(
-    day: Any,
-    archive: Path,
-    state_dir: Path,
-    prepare: Callable[[LiveTrader], None] = lambda _: None,
-    time: timedelta = ONE_ORDER,
-) -> LiveTrader:
-    """Trade AAPL for ``time`` after ``prepare`` and return the trader that did."""
-    config = LiveConfig.of(
-        archive=str(archive),
-        symbols=("AAPL",),
-        state_dir=state_dir,
-        reconcile_seconds=3_600,
-        unknown_grace_seconds=0.05,
-    )
-    trader = LiveTrader(config, archive=archive, broker=day.broker, clock=day.clock)
-    prepare(trader)
-
-    async def run() -> None:
-        async with trader:
-            await trader.run(day.now() + time)
-
-    asyncio.run(run())
-    return trader
-
 
 def statuses(trader: LiveTrader) -> list[OrderStatus]:
     """Return where each order ended."""
@@ -62,7 +33,7 @@ def test_callbacks_hear_decisions_orders_and_fills(day: Any, daily_archive: Path
         for name in ("decision", "order", "fill"):
             trader.on(name, lambda _event, name=name: heard.append(name))
 
-    trader = traded(day, daily_archive, tmp_path, listen)
+    trader = day.trade(daily_archive, tmp_path, listen)
     assert heard.count("decision") == trader.status().decisions
     assert heard.count("fill") == trader.status().fills > 0
     assert heard.index("decision") < heard.index("order") < heard.index("fill")
@@ -77,7 +48,7 @@ def test_hook_denies_and_shrinks_and_never_enlarges(day: Any, daily_archive: Pat
         answers = [None, replace(intent, qty=Decimal(1)), replace(intent, qty=intent.qty * 100)]
         return answers[(len(asked) - 1) % 3]
 
-    trader = traded(day, daily_archive, tmp_path, lambda trader: setattr(trader, "pre_trade", hook), timedelta(days=3))
+    trader = day.trade(daily_archive, tmp_path, lambda trader: setattr(trader, "pre_trade", hook), timedelta(days=3))
     ledger = trader.session.journal.ledger
     sizes = [record.intent.qty for record in ledger.orders.values()]
     assert ledger.totals.blocked[Reason.HOOK_DENIED] == 1
@@ -90,7 +61,7 @@ def test_halt_stops_entries_and_cancels_what_waits(day: Any, daily_archive: Path
     def halt_at_first_order(trader: LiveTrader) -> None:
         trader.on("order", lambda event: trader.halt() if event["report"] == "acknowledged" else None)
 
-    trader = traded(day, daily_archive, tmp_path, halt_at_first_order, timedelta(days=2, hours=1))
+    trader = day.trade(daily_archive, tmp_path, halt_at_first_order, timedelta(days=2, hours=1))
     assert trader.status().state == "HALTED"
     assert statuses(trader) == [OrderStatus.CANCELED]
     assert trader.session.journal.ledger.totals.blocked[Reason.HALTED] > 0
@@ -139,7 +110,7 @@ def test_order_whose_answer_was_lost_is_found_or_sent_once_more(
     """An unknown outcome is looked up: adopted if it is there, else sent again under the same id; one order at last."""
     losing = Losing(day.broker.submit, arrives=arrives)
     monkeypatch.setattr(day.broker, "submit", losing)
-    trader = traded(day, daily_archive, tmp_path)
+    trader = day.trade(daily_archive, tmp_path)
     first = losing.requests[0]
     assert losing.requests.count(first) == (1 if arrives else 2)
     at_venue = [
@@ -160,7 +131,7 @@ def test_refused_order_is_final_and_not_repeated(
         return Refused(RefusalKind.BUYING_POWER, 403, 40310000, "insufficient buying power")
 
     monkeypatch.setattr(day.broker, "submit", refuse)
-    trader = traded(day, daily_archive, tmp_path)
+    trader = day.trade(daily_archive, tmp_path)
     assert len(asked) == len(set(asked)) > 0
     assert set(statuses(trader)) == {OrderStatus.REFUSED}
     details = [record.state.detail for record in trader.session.journal.ledger.orders.values()]
@@ -181,7 +152,7 @@ def test_order_waits_while_the_venue_takes_nothing_in(
         return outcome
 
     monkeypatch.setattr(day.broker, "submit", busy_at_first)
-    trader = traded(day, daily_archive, tmp_path)
+    trader = day.trade(daily_archive, tmp_path)
     assert asked[0] == asked[3]
     assert statuses(trader)[0] is OrderStatus.FILLED
 
@@ -192,7 +163,7 @@ def test_run_ends_with_6_when_the_keys_are_revoked(
     """Revoked keys stop the run loudly; positions stay, nothing is retried."""
     monkeypatch.setattr(day.broker, "submit", lambda _: Refused(RefusalKind.AUTH, 403, 40110000, "unauthorized."))
     with pytest.raises(BrokerError) as caught:
-        traded(day, daily_archive, tmp_path)
+        day.trade(daily_archive, tmp_path)
     assert (caught.value.code, caught.value.exit_code) == ("E801", 6)
 
 
@@ -210,7 +181,7 @@ def test_run_survives_a_venue_that_is_silent_for_a_while(
 
     monkeypatch.setattr(day.broker, "orders_since", sometimes)
     told: list[str] = []
-    trader = traded(day, daily_archive, tmp_path, lambda trader: trader.observe(lambda name, _: told.append(name)))
+    trader = day.trade(daily_archive, tmp_path, lambda trader: trader.observe(lambda name, _: told.append(name)))
     assert told.count("broker_trouble") == 2
     assert trader.status().exit_code == 0
     assert trader.status().fills > 0

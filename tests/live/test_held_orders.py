@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,31 +12,9 @@ import pytest
 
 from trader_sdk.broker.port import OrderRequest, Submission, Unknown, UnknownCause
 from trader_sdk.contract.reasons import Reason
-from trader_sdk.live import LiveConfig, LiveTrader
+from trader_sdk.live import LiveTrader
 from trader_sdk.live.holds import Cause
 from trader_sdk.orders import OrderStatus
-
-
-def traded(
-    day: Any, archive: Path, state_dir: Path, prepare: Callable[[LiveTrader], None], time: timedelta
-) -> LiveTrader:
-    """Trade AAPL for ``time`` after ``prepare`` and return the trader that did."""
-    config = LiveConfig.of(
-        archive=str(archive),
-        symbols=("AAPL",),
-        state_dir=state_dir,
-        reconcile_seconds=3_600,
-        unknown_grace_seconds=0.05,
-    )
-    trader = LiveTrader(config, archive=archive, broker=day.broker, clock=day.clock)
-    prepare(trader)
-
-    async def run() -> None:
-        async with trader:
-            await trader.run(day.now() + time)
-
-    asyncio.run(run())
-    return trader
 
 
 def loses(trader: LiveTrader) -> None:
@@ -71,7 +47,7 @@ def test_order_that_waits_for_its_moment_is_not_sent_once_the_account_is_halted(
     """Halted between the decision after the close and the evening in which auctions begin: nothing leaves."""
     asked: list[OrderRequest] = []
     monkeypatch.setattr(day.broker, "submit", asked.append)
-    trader = traded(day, daily_archive, tmp_path, after("intent_recorded", act), timedelta(days=1, hours=18))
+    trader = day.trade(daily_archive, tmp_path, after("intent_recorded", act))
     buried = [record.state for record in trader.session.journal.ledger.orders.values()]
     assert asked == []
     assert trader.status().state == "HALTED"
@@ -89,7 +65,7 @@ def test_order_whose_answer_was_lost_is_not_sent_again_once_the_account_is_halte
         return Unknown(UnknownCause.TIMEOUT, "no answer")
 
     monkeypatch.setattr(day.broker, "submit", lose)
-    trader = traded(day, daily_archive, tmp_path, after("order_unknown", loses), timedelta(days=1, hours=18))
+    trader = day.trade(daily_archive, tmp_path, after("order_unknown", loses))
     states = [record.state.status for record in trader.session.journal.ledger.orders.values()]
     assert (len(asked), states) == (1, [OrderStatus.ABANDONED])
 
@@ -103,7 +79,7 @@ def test_hook_that_shrinks_makes_an_order_that_the_venue_takes_or_none(
     def with_hook(trader: LiveTrader) -> None:
         trader.pre_trade = lambda intent: replace(intent, qty=intent.qty * part)
 
-    trader = traded(day, daily_archive, tmp_path, with_hook, timedelta(days=1, hours=18))
+    trader = day.trade(daily_archive, tmp_path, with_hook)
     ledger = trader.session.journal.ledger
     assert [(r.intent.qty, r.state.status) for r in ledger.orders.values()] == [(q, OrderStatus.FILLED) for q in sizes]
     assert ledger.totals.blocked[Reason.HOOK_DENIED] == 1 - len(sizes)

@@ -43,7 +43,7 @@ JOURNAL_FOLDER: Final = "journal"
 _SCALED: Final[Mapping[str, Any]] = {"unknown_grace_seconds": 0.05, "stream_barrier_seconds": 0.4}
 """Waits on the wall clock, scaled down like the bounds of requests."""
 _PART_SECONDS: Final = 300.0
-_KILLED_AT: Final[Mapping[KillPoint, tuple[object, str, JournalEvent | None]]] = {
+KILLED_AT: Final[Mapping[KillPoint, tuple[object, str, JournalEvent | None]]] = {
     KillPoint.SUBMIT: (AlpacaBroker, "submit", None),
     KillPoint.COMMIT: (Journal, "append", None),
     KillPoint.READ: (AlpacaBroker, "orders_since", None),
@@ -166,7 +166,7 @@ def heard(hears: Connection) -> Iterator[Mapping[str, Any]]:
 
 def arm(kill: KillFault) -> None:
     """Have this process killed at the n-th call of one step."""
-    owner, name, event = _KILLED_AT[kill.point]
+    owner, name, event = KILLED_AT[kill.point]
     original, calls = getattr(owner, name), 0
 
     def wrapped(*given: Any, **named: Any) -> Any:
