@@ -208,7 +208,7 @@ class Door:
         return row_of(ref, judged, self._is_champion(ref), tier=allowed.tier, refusal=refusal)
 
     def _is_champion(self, ref: VerdictRef) -> bool:
-        champion = self.reader.state.pointers(ref.slot).champion
+        champion = self.reader.state.champion(ref.slot)
         return champion is not None and (champion.version_id, champion.policy_sha256) == (
             ref.version_id,
             ref.policy_sha256,

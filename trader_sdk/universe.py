@@ -147,7 +147,7 @@ def _slots(door: Door, timeframe: object, follow: str) -> list[str]:
     keys = [key for key in state.keys() if key.timeframe == timeframe]  # noqa: SIM118 - a method of the state, no dict
     if follow != CHAMPION:
         return [key.symbol for key in keys]
-    return [key.symbol for key in keys if state.pointers(key).champion is not None]
+    return [key.symbol for key in keys if state.champion(key) is not None]
 
 
 def _load(door: Door, symbol: str, timeframe: str, follow: str) -> ApprovedModel | SdkError:

@@ -115,7 +115,7 @@ def history(
     with archive_output(json, json_file) as out:
         if explain:
             for key in keys:
-                if reader.state.pointers(key).champion is not None:
+                if reader.state.champion(key) is not None:
                     memo = slot_memo(reader, key, datetime.now(UTC))
                     out.event("slot_explained", memo.text, **memo.facts)
             return

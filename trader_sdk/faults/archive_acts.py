@@ -117,7 +117,7 @@ class Meddler:
         return SlotKey(symbol, self._timeframe)
 
     def _champion(self, symbol: str) -> str:
-        champion = ArchiveReader(self.archive).state.pointers(self._key(symbol)).champion
+        champion = ArchiveReader(self.archive).state.champion(self._key(symbol))
         assert champion is not None  # the campaign's archive has one in every slot
         return champion.version_id
 

@@ -78,7 +78,7 @@ def test_long_list_is_removed_rather_than_wrong(kept: Chain, root: Path, monkeyp
         "UPDATE verdicts SET class = 'APPROVED'",
         "DELETE FROM recalls",
         "UPDATE moves SET version_id = 'm-9'",
-        "UPDATE trials SET runs = 1",
+        "UPDATE runs SET approved = 7",
         "DELETE FROM challengers",
         "UPDATE head SET seq = 1",
         "DELETE FROM overrides",
@@ -90,7 +90,7 @@ def test_edited_database_is_found_and_made_right(kept: Chain, root: Path, edit: 
         before = index.dump()
     with closing(sqlite3.connect(root / "index.sqlite")) as database:
         assert database.execute(edit).rowcount > 0 or "challengers" in edit
-        database.execute("INSERT INTO trials VALUES ('X', '1Day', 1)")
+        database.execute("INSERT INTO recalled_names VALUES ('m-1', 9)")
         database.commit()
     edited = (root / "index.sqlite").read_bytes()
     assert wrong(root, kept) == ["index.sqlite"]

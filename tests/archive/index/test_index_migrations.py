@@ -51,6 +51,26 @@ def test_index_of_the_first_release_is_migrated(tmp_path: Path) -> None:
         one.close()
 
 
+def test_rows_of_0003_are_kept(chain: Chain, index: ArchiveIndex) -> None:
+    """Only a count and an order go, so nothing is read from the chain again."""
+    chain.run(("AAPL", "APPROVED", 1, "d"))
+    index.follow(chain)
+    before = index.dump()
+    back = (
+        "CREATE TABLE trials (symbol VARCHAR, timeframe VARCHAR, runs INTEGER)",
+        "CREATE INDEX challengers_by_age ON challengers (symbol, timeframe, audit_seq, place)",
+        "UPDATE alembic_version SET version_num = '0003'",
+    )
+    with index.database.connected() as connection, connection.begin():
+        for statement in back:
+            connection.execute(sa.text(statement))
+    assert index.follow(chain).step is Step.CURRENT
+    assert index.dump() == before
+    with index.database.connected() as connection:
+        assert not sa.inspect(connection).has_table("trials")
+        assert [one["name"] for one in sa.inspect(connection).get_indexes("challengers")] == []
+
+
 def test_migrations_make_the_tables_of_the_schema(chain: Chain, index: ArchiveIndex) -> None:
     """Nothing that autogenerate would add or take away, on both databases."""
     index.follow(chain)

@@ -109,7 +109,7 @@ def test_edited_index_of_the_archive_decides_nothing(
     with index.database.writing() as session:
         session.driver.execute("UPDATE moves SET version_id = 'forged'")
         session.driver.execute("DELETE FROM recalled_names")
-        session.driver.execute("DELETE FROM trials")
+        session.driver.execute("DELETE FROM verdicts")
     index.close()
     state = ArchiveReader(root).state
     assert not isinstance(state, FoldedState)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-REVISION: Final = "0003"
+REVISION: Final = "0004"
 """The newest migration: the schema below."""
 
 METADATA: Final = sa.MetaData()
@@ -89,7 +89,6 @@ CHALLENGERS: Final = sa.Table(
     _number("audit_seq"),
     _number("place"),
     _text("since"),
-    sa.Index("challengers_by_age", "symbol", "timeframe", "audit_seq", "place"),
     **_CLUSTERED,
 )
 OVERRIDES: Final = sa.Table(
@@ -104,12 +103,3 @@ RECALLS: Final = sa.Table("recalls", METADATA, _number("audit_seq", key=True), _
 RECALLED_NAMES: Final = sa.Table(
     "recalled_names", METADATA, _text("name", key=True), _number("audit_seq", key=True), **_CLUSTERED
 )
-TRIALS: Final = sa.Table(
-    "trials",
-    METADATA,
-    _text("symbol", key=True),
-    _text("timeframe", key=True),
-    _number("runs"),
-    **_CLUSTERED,
-)
-"""How many runs judged a slot, whatever their bars."""

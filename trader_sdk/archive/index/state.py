@@ -97,7 +97,14 @@ class IndexedState:
 
     def keys(self) -> list[SlotKey]:
         """Return every slot that has a verdict, sorted."""
-        return sorted(map(_key, self._session.every(sql.JUDGED_SLOTS)))
+        return sorted(self._judged_slots())
+
+    def _judged_slots(self) -> Iterator[SlotKey]:
+        row = self._session.one(sql.NEXT_JUDGED_SLOT, {"symbol": "", "timeframe": ""})
+        while row is not None:
+            slot = _key(row)
+            yield slot
+            row = self._session.one(sql.NEXT_JUDGED_SLOT, slot_row(slot))
 
     def slot(self, key: SlotKey) -> SlotState:
         """Return a slot with all that happened in it; an empty one where nothing was ever approved."""
@@ -211,5 +218,5 @@ class IndexedState:
             yield key, self.slot(key)
 
 
-def _key(row: tuple[str, str]) -> SlotKey:
+def _key(row: Record) -> SlotKey:
     return SlotKey(row[0], Timeframe(row[1]))

@@ -22,7 +22,6 @@ from trader_sdk.archive.index.schema import (
     RECALLED_NAMES,
     RECALLS,
     RUNS,
-    TRIALS,
     VERDICTS,
 )
 
@@ -158,13 +157,14 @@ MOVES_OF_SLOT: Final = (
 LAST_MOVES: Final = _limited(MOVES_OF_SLOT)
 _ONE: Final[sa.ColumnClause[int]] = sa.literal_column("1")
 _NONE: Final[sa.ColumnClause[int]] = sa.literal_column("0")
-_CHAMPION: Final = MOVES_OF_SLOT.limit(_ONE).offset(_NONE).subquery("champion")
+_MODEL: Final = ("version_id", "policy_sha256")
+# A value of two columns: joined, it would be copied into a table of its own and the verdicts sorted.
+_CHAMPION: Final = MOVES_OF_SLOT.with_only_columns(*(MOVES.c[name] for name in _MODEL)).limit(_ONE).offset(_NONE)
 CHAMPION_VERDICT: Final = (
     sa.select(VERDICTS)
     .where(
         _of(VERDICTS, *_SLOT),
-        VERDICTS.c.version_id == _CHAMPION.c.version_id,
-        VERDICTS.c.policy_sha256 == _CHAMPION.c.policy_sha256,
+        sa.tuple_(*(VERDICTS.c[name] for name in _MODEL)) == _CHAMPION.scalar_subquery(),
     )
     .order_by(VERDICTS.c.audit_seq.desc())
     .limit(_ONE)
@@ -205,13 +205,7 @@ ONE_RECALL: Final = sa.select(RECALLS).where(_of(RECALLS, "audit_seq"))
 NAMES_OF_RECALL: Final = sa.select(RECALLED_NAMES.c.name).where(_of(RECALLED_NAMES, "audit_seq"))
 FIRST_RECALL: Final = sa.select(sa.func.min(RECALLED_NAMES.c.audit_seq)).where(_of(RECALLED_NAMES, "name"))
 
-INSERT_TRIALS: Final = sa.insert(TRIALS)
-FIRST_TRIAL: Final = {
-    "sqlite": sqlite.insert(TRIALS).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(TRIALS).on_conflict_do_nothing(),
-}
-COUNT_TRIAL: Final = sa.update(TRIALS).values(runs=TRIALS.c.runs + sa.literal_column("1")).where(_of(TRIALS, *_SLOT))
-TRIALS_OF: Final = sa.select(TRIALS.c.runs).where(_of(TRIALS, *_SLOT))
+TRIALS_OF: Final = sa.select(sa.func.count()).select_from(VERDICTS).where(_of(VERDICTS, *_SLOT))
 LOOKS_AT: Final = (
     sa.select(sa.func.count())
     .select_from(VERDICTS)
@@ -228,7 +222,15 @@ LOOKS_AT: Final = (
     )
 )
 """Verdicts about bars of which some are asked for; those that do not say theirs are among them."""
-JUDGED_SLOTS: Final = sa.select(TRIALS.c.symbol, TRIALS.c.timeframe)
+_JUDGED_SLOT: Final = tuple(VERDICTS.c[name] for name in _SLOT)
+NEXT_JUDGED_SLOT: Final = (
+    sa.select(*_JUDGED_SLOT)
+    .where(sa.tuple_(*(sa.bindparam(name) for name in _SLOT)) < sa.tuple_(*_JUDGED_SLOT))
+    .order_by(*_JUDGED_SLOT)
+    .limit(_ONE)
+    .offset(_NONE)
+)
+"""The first judged slot behind one, whatever lies in either."""
 
 CLEAR: Final = {table.name: sa.delete(table) for table in METADATA.sorted_tables}
 DUMP: Final = {table.name: sa.select(table).order_by(*table.primary_key) for table in METADATA.sorted_tables}

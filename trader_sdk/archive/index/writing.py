@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from trader_sdk.archive.changes import Change, Held, RunRef, SlotKey, VerdictRef, change_of
+from trader_sdk.archive.changes import Change, Held, RunRef, SlotKey, change_of
 from trader_sdk.archive.index import statements as sql
 from trader_sdk.archive.index.rows import (
     held_of,
@@ -14,7 +13,6 @@ from trader_sdk.archive.index.rows import (
     override_row,
     recall_rows,
     run_row,
-    slot_row,
     verdict_key,
     verdict_of,
     verdict_row,
@@ -84,17 +82,9 @@ def write_change(session: Session, change: Change) -> None:
 def _write_run(session: Session, change: Change, run: RunRef) -> None:
     session.run(sql.INSERT_RUN, run_row(run))
     for place, ref in enumerate(change.verdicts):
-        row = verdict_row(ref, change.seq, place)
-        session.run(sql.INSERT_VERDICT, row)
-        _count_trial(session, row)
+        session.run(sql.INSERT_VERDICT, verdict_row(ref, change.seq, place))
         if ref.gate_class is GateClass.APPROVED:
             _add(session, ref.slot, change.candidate(ref, place))
-
-
-def _count_trial(session: Session, row: Parameters) -> None:
-    """Count a run for the slot; one that was never counted begins at one."""
-    if session.run(sql.COUNT_TRIAL, row).rowcount < 1:
-        session.run(sql.FIRST_TRIAL[session.dialect_name], {**row, "runs": 1})
 
 
 def _add(session: Session, key: SlotKey, held: Held) -> None:
@@ -146,7 +136,6 @@ class Filling:
             session.run(sql.CLEAR[table.name])
         session.insert_all(sql.INSERT_RUN, [run_row(run) for run in self.state.runs.values()])
         session.insert_all(sql.INSERT_VERDICT, self.verdicts)
-        session.insert_all(sql.INSERT_TRIALS, _trial_rows(self.state.verdicts.values()))
         for key, holders in self.state.holders.items():
             session.insert_all(sql.INSERT_MOVE, [held_row(key, held) for held in holders.moves])
             waiting = [held_row(key, held) for held in holders.challengers.values()]
@@ -155,8 +144,3 @@ class Filling:
         session.insert_all(sql.INSERT_RECALL, self.recalls)
         session.insert_all(sql.INSERT_RECALLED_NAME, self.names)
         session.run(sql.INSERT_HEAD, {"only": 1, "seq": self.head.seq, "sha256": self.head.sha256})
-
-
-def _trial_rows(verdicts: Iterable[VerdictRef]) -> list[Parameters]:
-    counted = Counter(ref.slot for ref in verdicts)
-    return [{**slot_row(key), "runs": runs} for key, runs in counted.items()]
