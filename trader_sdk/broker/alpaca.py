@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
@@ -17,7 +18,7 @@ from alpaca.trading.requests import GetAssetsRequest, GetCalendarRequest, GetOrd
 
 from trader_sdk.broker.alpaca_data import AlpacaBars
 from trader_sdk.broker.alpaca_http import AlpacaHttp, ReadRetry, Reply
-from trader_sdk.broker.alpaca_orders import order_fields
+from trader_sdk.broker.alpaca_orders import ReadyOrder
 from trader_sdk.broker.credentials import Credentials
 from trader_sdk.broker.endpoint import Endpoint, Timeouts
 from trader_sdk.broker.parsing import (
@@ -101,6 +102,7 @@ class AlpacaBroker:
         )
         self._bars = AlpacaBars(endpoint, self._http)
         self._assets: dict[str, AssetView] = {}
+        self._announced: dict[str, tuple[OrderRequest, ReadyOrder]] = {}
         self._strange_words: set[str] = set()
 
     def __repr__(self) -> str:
@@ -174,22 +176,35 @@ class AlpacaBroker:
         """Return the order with the venue's id, None if the venue says that there is none."""
         return self._order(lambda client: client.get("/orders/" + quote(broker_order_id, safe="")), "GET /orders/{id}")
 
+    def announce(self, requests: Sequence[OrderRequest]) -> None:
+        """Make ready what is submitted next."""
+        self._announced = {}
+        for request in requests:
+            with suppress(UsageError):  # said when it is submitted
+                self._announced[request.client_order_id] = request, self._ready(request)
+
+    def _ready(self, request: OrderRequest) -> ReadyOrder:
+        return ReadyOrder(quantised(request, self._assets.get(request.symbol)))
+
     def submit(self, request: OrderRequest) -> Submission:
         """Send ``request`` at most once, whatever happens."""
-        try:
-            ready = order_fields(quantised(request, self._assets.get(request.symbol)))
-        except UsageError as error:
-            return Refused(RefusalKind.INVALID, None, None, error.message)
-        outcome = self._http.write(lambda client: client.submit_order(ready), request.priority)
+        announced, ready = self._announced.pop(request.client_order_id, (None, None))
+        if ready is None or announced != request:
+            try:
+                ready = self._ready(request)
+            except UsageError as error:
+                return Refused(RefusalKind.INVALID, None, None, error.message)
+        order: Any = ready  # what alpaca-py's client asks of it, it has
+        outcome = self._http.write(lambda client: client.submit_order(order), request.priority)
         if isinstance(outcome, Failure):
             return _not_accepted(outcome)
         try:
-            order = self._seen(parse_order(_mapping(outcome.body, "order")))
+            view = self._seen(parse_order(_mapping(outcome.body, "order")))
         except BrokerError as error:
             return Unknown(UnknownCause.BAD_BODY, str(error))
-        if order.client_order_id != request.client_order_id:
-            return Unknown(UnknownCause.BAD_BODY, f"the reply is about {order.client_order_id}")
-        return Accepted(order)
+        if view.client_order_id != request.client_order_id:
+            return Unknown(UnknownCause.BAD_BODY, f"the reply is about {view.client_order_id}")
+        return Accepted(view)
 
     def cancel(self, broker_order_id: str) -> CancelOutcome:
         """Ask once for the cancel of an order."""

@@ -26,6 +26,24 @@ _REQUEST_CLASSES: Final[Mapping[OrderType, type[AlpacaOrderRequest]]] = {
 }
 
 
+class ReadyOrder:
+    """An order as alpaca-py's client takes it, with the fields that it asks for made already.
+
+    Args:
+        request: On the venue's grid.
+
+    Raises:
+        UsageError: As :func:`order_fields`.
+    """
+
+    def __init__(self, request: OrderRequest) -> None:
+        self._fields: dict[str, Any] = order_fields(request).to_request_fields()
+
+    def to_request_fields(self) -> dict[str, Any]:
+        """Return the fields that are sent."""
+        return self._fields
+
+
 def order_fields(request: OrderRequest) -> AlpacaOrderRequest:
     """Return alpaca-py's request for an order that is already on the venue's grid.
 

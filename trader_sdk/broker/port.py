@@ -319,6 +319,9 @@ class BrokerPort(Protocol):
     def order_by_id(self, broker_order_id: str) -> OrderView | None:
         """Return the order with the venue's id, None if the venue says that there is none."""
 
+    def announce(self, requests: Sequence[OrderRequest]) -> None:
+        """Make ready what is submitted next, so that no order waits longer than it must; nothing is sent."""
+
     def submit(self, request: OrderRequest) -> Submission:
         """Send ``request`` at most once, whatever happens.
 

@@ -19,7 +19,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError
 
-from trader_sdk.broker.direct import exchange
+from trader_sdk.broker.direct import Head, exchange
 from trader_sdk.broker.endpoint import Timeouts, is_loopback
 
 
@@ -165,11 +165,17 @@ _MOST_KINDS: Final = 64
 
 @dataclass(slots=True)
 class _Kind:
-    """A kind of request: as it was prepared once, how it is sent, and the connection that the last one took."""
+    """A kind of request: as it was prepared once, how it is sent, and what the last one took and wrote."""
 
     request: requests.PreparedRequest
     settings: Mapping[str, Any]
     connection: HTTPConnection | None = None
+    head: Head | None = None
+
+    def went(self, connection: HTTPConnection | None) -> None:
+        """Note the connection that one took; those that follow it write the same head."""
+        self.connection = connection
+        self.head = None if connection is None else Head.of(connection, self.request)
 
     @property
     def standing(self) -> HTTPConnection | None:
@@ -235,11 +241,12 @@ class BoundedSession(requests.Session):
     def _kind(self, method: str, url: str | bytes, options: Mapping[str, Any]) -> _Kind:
         """Return what requests have in common that differ in their body alone; the latest few kinds are kept."""
         headers, params = options.get("headers") or {}, options.get("params")
-        key = (method, url, tuple(headers.items()), repr(params))
+        key = (method, url, tuple(headers.items()), repr(params), options.get("json") is None)
         kind = self._kinds.pop(key, None)
         if kind is None:
             asked = requests.Request(method.upper(), url, headers=headers, params=params, json=options.get("json"))
             prepared = self.prepare_request(asked)
+            prepared.body = None  # each request has its own
             kind = _Kind(prepared, self.merge_environment_settings(str(prepared.url), {}, None, None, None))
         self._kinds[key] = kind
         if len(self._kinds) > _MOST_KINDS:
@@ -248,17 +255,19 @@ class BoundedSession(requests.Session):
 
     def _sent(self, kind: _Kind, options: Mapping[str, Any], deadline: _Deadline) -> requests.Response:
         """Send a request once: over the connection that stands, or as ``requests`` does."""
-        prepared = kind.request.copy()
-        prepared.prepare_body(None, None, options.get("json"))
         standing = kind.standing
-        if standing is not None:
+        if standing is not None and kind.head is not None:
+            data = kind.head.with_body(options.get("json"))
             try:
                 deadline.watch(standing)
             except ConnectTimeoutError as error:
                 raise requests.exceptions.ConnectTimeout(error) from error
-            return exchange(standing, prepared, read_seconds=self._timeouts.read_seconds, cookies=self.cookies)
+            read_seconds = self._timeouts.read_seconds
+            return exchange(standing, kind.request, data, read_seconds=read_seconds, cookies=self.cookies)
+        prepared = kind.request.copy()
+        prepared.prepare_body(None, None, options.get("json"))
         response = self.send(prepared, timeout=options["timeout"], allow_redirects=False, **kind.settings)
-        kind.connection = deadline.connection
+        kind.went(deadline.connection)
         return response
 
 

@@ -194,11 +194,13 @@ class OrderDesk:
             Their outcomes, None for one that is too old to be sent; fewer than orders where the venue, or our own
             budget, took one not in.
         """
+        requests = [request_of(intent) for intent in intents]
+        self._broker.announce(requests)
         outcomes: list[port.Submission | None] = []
-        for intent in intents:
+        for intent, request in zip(intents, requests, strict=True):
             if is_over.is_set() or self.is_halting(intent.symbol):
                 break
-            outcome = None if self._is_old(intent, now) else self._broker.submit(request_of(intent))
+            outcome = None if self._is_old(intent, now) else self._broker.submit(request)
             outcomes.append(outcome)
             if isinstance(outcome, port.Refused) and outcome.kind in NEVER_SENT:
                 break
