@@ -188,3 +188,42 @@ def test_feed_asks_once_for_all_that_the_stream_left_out() -> None:
         "B": [minute(4).t],
     }
     assert shelf.calls == 1
+
+
+def while_waited_for(shelf: Shelf, heard: list[Bar], *, why: Callable[[Bar], str | None] = lambda _: None) -> list[Bar]:
+    """Return what the feed gives at the ends of minutes 5 and 6, having heard bars while it waited for minute 4's."""
+
+    async def ask() -> list[Bar]:
+        worker = BrokerWorker()
+        broker: Any = shelf
+        feed = Feed(broker, worker, SCHEDULE, ["SIM"], barrier_seconds=0.5)
+        feed.on_heard, feed.is_doubted = why, lambda bar: why(bar) is not None
+        feed.start_after("SIM", minute(3).t)
+        await feed.closed(OPEN + timedelta(minutes=4))  # the first look waits for nothing
+        waiting = asyncio.create_task(feed.closed(OPEN + timedelta(minutes=5)))
+        await asyncio.sleep(0)
+        for bar in heard:
+            feed.heard(bar)
+        given = dict(await waiting)
+        later = await feed.closed(OPEN + timedelta(minutes=6))
+        worker.close()
+        return [*given.get("SIM", []), *later.get("SIM", [])]
+
+    return asyncio.run(ask())
+
+
+def test_feed_gives_what_came_while_it_waited_as_what_came_before() -> None:
+    """A bar alone, one that was revised at once, and the next minute's, which is kept for its own turn."""
+    assert while_waited_for(Shelf(minute(5)), [minute(4)]) == [minute(4), minute(5)]
+    assert while_waited_for(Shelf(minute(5)), [minute(4), minute(4, 11.0)]) == [minute(4, 11.0), minute(5)]
+    shelf = Shelf()
+    assert while_waited_for(shelf, [minute(4), minute(5)]) == [minute(4), minute(5)]
+    assert shelf.calls == 0
+
+
+def test_feed_asks_rest_for_a_bar_that_was_doubted_while_it_waited() -> None:
+    """Whether it is believed is asked once more at the end, and REST says what was meant."""
+    shelf = Shelf(minute(4, 10.1), minute(5))
+    wild = minute(4, 99.0)
+    given = while_waited_for(shelf, [wild], why=lambda bar: "a jump" if bar == wild else None)
+    assert given == [minute(4, 10.1), minute(5)]

@@ -45,7 +45,8 @@ class Feed:
         came_streamed: Whether any of the last bars came over the stream.
         is_degraded: Says whether the stream is known to bring nothing, so that it is not waited for.
         is_doubted: Says whether a streamed bar is not believed, so that REST is asked for it.
-        on_heard: Told of each bar of the stream at once: what can be said of it by itself need not wait for the last.
+        on_heard: Told of each bar of the stream at once, and says why it is not believed, None if it is: what can be
+            said of it by itself need not wait for the last.
     """
 
     def __init__(
@@ -65,12 +66,13 @@ class Feed:
         self._streamed: dict[str, dict[int, Bar]] = {symbol: {} for symbol in symbols}
         self._arrived = asyncio.Event()
         self._awaited, self._missing = 0, set[str]()
+        self._whole: dict[str, Bar] = {}  # awaited, believed, and all that is new of their symbols
         self._has_looked = False
         self.corrections: list[Bar] = []
         self.came_streamed = False
         self.is_degraded: Callable[[], bool] = lambda: False
         self.is_doubted: Callable[[Bar], bool] = lambda _: False
-        self.on_heard: Callable[[Bar], object] = lambda _: None
+        self.on_heard: Callable[[Bar], str | None] = lambda _: None
 
     @property
     def uses_stream(self) -> bool:
@@ -108,9 +110,14 @@ class Feed:
         """Keep a bar of the stream, a revision replacing what it revises; return False if it came too late for that."""
         if bar.symbol not in self._streamed or bar.t <= self._last.get(bar.symbol, 0):
             return False
-        self._streamed[bar.symbol][bar.t] = bar
-        self.on_heard(bar)
+        kept = self._streamed[bar.symbol]
+        kept[bar.t] = bar
+        self._whole.pop(bar.symbol, None)
+        why = self.on_heard(bar)
         if bar.t == self._awaited:
+            is_next = not self._schedule.missing_between(self._last.get(bar.symbol, 0), bar.t)
+            if why is None and is_next and len(kept) == 1:
+                self._whole[bar.symbol] = bar
             self._missing.discard(bar.symbol)
             if not self._missing:
                 self._arrived.set()
@@ -126,8 +133,13 @@ class Feed:
         found: dict[str, list[Bar]] = {}
         behind: list[str] = []
         streamed = newest if self.uses_stream else None
+        whole, self._whole = self._whole, {}
         for symbol in self._symbols:
-            bars = None if streamed is None else self._from_stream(symbol, streamed)
+            bar = whole.get(symbol)
+            if bar is not None and bar.t == streamed:
+                bars: list[Bar] | None = [bar]  # as nearly always: looked at when it arrived
+            else:
+                bars = None if streamed is None else self._from_stream(symbol, streamed)
             if bars:
                 found[symbol] = bars
             elif bars is None:
@@ -151,7 +163,7 @@ class Feed:
     async def _wait_for(self, newest: int) -> None:
         """Wait until every symbol's newest bar came over the stream, at most the barrier."""
         missing = {s for s in self._symbols if newest not in self._streamed[s] and self._last.get(s, 0) < newest}
-        self._awaited, self._missing = newest, missing
+        self._awaited, self._missing, self._whole = newest, missing, {}
         self._arrived.clear()
         if missing:
             with suppress(TimeoutError):
@@ -164,8 +176,7 @@ class Feed:
             return []
         if newest not in streamed:
             return None
-        alone = len(streamed) == 1
-        bars = [streamed[newest]] if alone else [streamed[t] for t in sorted(streamed) if last < t <= newest]
+        bars = [streamed[t] for t in sorted(streamed) if last < t <= newest]
         for bar in bars:
             if self._schedule.missing_between(last, bar.t):
                 return None
