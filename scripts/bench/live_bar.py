@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import multiprocessing
 import os
 import statistics
 import tempfile
@@ -221,13 +222,23 @@ def _trade(folder: Path, n_symbols: int, n_bars: int, watch: Watch) -> None:
         async def run() -> None:
             async with trader:
                 print(f"ready with {len(trader.session.lines)} symbols")
-                if hasattr(os, "sched_setaffinity"):
-                    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+                _keep_apart()
                 await trader.run(until)
                 watch.close()
 
         asyncio.run(run())
         venue.close()
+
+
+def _keep_apart() -> None:
+    """Give the trader, all its threads, a core of its own, and the exchange's process the others."""
+    if not hasattr(os, "sched_setaffinity"):
+        return
+    first, *others = sorted(os.sched_getaffinity(0))
+    for process in (os.getpid(), *(child.pid for child in multiprocessing.active_children())):
+        cores = {first} if process == os.getpid() or not others else set(others)
+        for thread in Path(f"/proc/{process}/task").iterdir():
+            os.sched_setaffinity(int(thread.name), cores)
 
 
 def _archive(folder: Path, symbols: list[str]) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -19,7 +19,9 @@ from trader_sdk.live.control import Command, Request
 from trader_sdk.live.desk import OrderDesk
 from trader_sdk.live.holds import Cause
 from trader_sdk.live.journal import Journal, Stamp
+from trader_sdk.live.ledger import Ledger, OrderRecord
 from trader_sdk.live.operator import Inbox
+from trader_sdk.live.step import sent_since
 from trader_sdk.live.worker import BrokerWorker
 from trader_sdk.orders import OrderEvent, OrderIntent, OrderReport, OrderType, Side, TimeInForce
 
@@ -42,8 +44,15 @@ class Venue:
     answers: list[Callable[[], Submission]]
     sent: list[str] = field(default_factory=list)
 
+    announced: list[str] = field(default_factory=list)
+
+    def announce(self, requests: Sequence[OrderRequest]) -> None:
+        """Note what is to come."""
+        self.announced += [request.client_order_id for request in requests]
+
     def submit(self, request: OrderRequest) -> Submission:
         """Take an order and answer it."""
+        assert request.client_order_id in self.announced
         self.sent.append(request.client_order_id)
         return self.answers.pop(0)()
 
@@ -107,3 +116,20 @@ def test_orders_whose_sending_was_broken_off_are_in_doubt_and_not_sent_again(
     seen = [Sighting(key, OrderReport(OrderEvent.ACKNOWLEDGED), AT) for key in (FIRST, SECOND)]
     desk.commit(booking(desk._journal.ledger, seen))  # as reconciliation does once it found them
     assert not asyncio.run(desk.send_due(AT)).in_doubt
+
+
+def test_orders_are_counted_on_the_day_they_were_sent_last() -> None:
+    """Across midnight, and when an order is sent again the next day, which takes it from the day before."""
+    ledger, night = Ledger(), datetime(2026, 1, 5, 23, 59, 30, tzinfo=UTC)
+    first, second = OrderRecord(intent(FIRST)), OrderRecord(intent(SECOND))
+    ledger.note_sent(first, night)
+    ledger.note_sent(second, night + timedelta(seconds=20))
+    assert list(ledger.sent_on(night.date())) == [first, second]
+    morning = night + timedelta(seconds=40)
+    ledger.note_sent(first, morning)
+    assert list(ledger.sent_on(night.date())) == [second]
+    assert list(ledger.sent_on(morning.date())) == [first]
+    assert not list(ledger.sent_on(AT.date() - timedelta(days=1)))
+    assert sent_since(ledger, morning - timedelta(minutes=1), morning) == 2
+    assert sent_since(ledger, morning - timedelta(seconds=20), morning) == 2
+    assert sent_since(ledger, morning - timedelta(seconds=19), morning) == 1

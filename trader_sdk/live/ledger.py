@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -105,7 +105,9 @@ class Ledger:
     memory: Memory = field(default_factory=Memory)
     _working: dict[str, OrderRecord] = field(default_factory=dict)
     _of_bar: dict[tuple[str, int], set[str]] = field(default_factory=dict)
-    """Orders that are not at their end, and ids by symbol and bar: a day of thousands needs no search."""
+    _sent_on: dict[date, dict[str, OrderRecord]] = field(default_factory=dict)
+    """Orders that are not at their end, ids by symbol and bar, and orders by the day they were sent last: a day of
+    thousands, or a year of them, needs no search."""
 
     def apply(self, event: JournalEntry) -> None:
         """Fold one event in; events that only inform leave the books as they are."""
@@ -137,6 +139,18 @@ class Ledger:
         """Return our orders that are not at their end."""
         return list(self._working.values())
 
+    def sent_on(self, day: date) -> Collection[OrderRecord]:
+        """Return our orders that were sent, the last time, on a day of UTC."""
+        return self._sent_on.get(day, {}).values()
+
+    def note_sent(self, record: OrderRecord, at: datetime) -> None:
+        """Note when an order was sent last."""
+        key = record.intent.client_order_id
+        if record.sent_at is not None:
+            self._sent_on[record.sent_at.date()].pop(key, None)
+        record.sent_at = at
+        self._sent_on.setdefault(at.date(), {})[key] = record
+
     @property
     def orders_at_venue(self) -> int:
         """Return how many orders the venue took."""
@@ -156,7 +170,8 @@ class Ledger:
     def exits_only(self) -> frozenset[str]:
         """Return the symbols that may only reduce: drifted, refused too often, held, or of a disabled model."""
         held = {hold.symbol for hold in self.holds if hold.symbol is not None}
-        disabled = {symbol for symbol, model in self.models.items() if model["sha256"] in self.disabled_models}
+        lost = self.disabled_models
+        disabled = {symbol for symbol, model in self.models.items() if model["sha256"] in lost} if lost else set()
         return frozenset(self.drifted_at) | frozenset(self.tripped_at) | held | disabled
 
     def is_halted(self, symbol: str, now: datetime) -> bool:
@@ -261,7 +276,7 @@ def _intent_recorded(ledger: Ledger, event: JournalEntry) -> None:
 
 def _order_sent(ledger: Ledger, event: JournalEntry) -> None:
     record = ledger.orders[event.body["client_order_id"]]
-    record.sent_at = event.at
+    ledger.note_sent(record, event.at)
     record.sends += 1
     ledger.totals.sent += 1
     _order_reported(ledger, event)
@@ -273,7 +288,7 @@ def _order_reported(ledger: Ledger, event: JournalEntry) -> None:
     if record.state.is_terminal:
         ledger._working.pop(record.intent.client_order_id, None)  # final, but for a larger fill
     if record.sent_at is None and record.state.broker_order_id is not None:
-        record.sent_at = record.intent.send_at  # the process that sent it died before it could say when
+        ledger.note_sent(record, record.intent.send_at)  # the process that sent it died before it could say when
 
 
 def _fill_recorded(ledger: Ledger, event: JournalEntry) -> None:

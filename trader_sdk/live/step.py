@@ -202,8 +202,7 @@ class BarStep:
             lambda: (broker.account(), broker.positions(), broker.open_orders())
         )
         ours = [working_order(r.intent, r.state.filled_qty, r.state.status) for r in ledger.working]
-        sent = [(r.sent_at, r.intent) for r in ledger.orders.values() if r.sent_at is not None]
-        today = [intent for at, intent in sent if at is not None and at.date() == now.date()]
+        today = ledger.sent_on(now.date())
         return RiskView(
             equity=account.equity,
             cash=account.cash,
@@ -213,9 +212,9 @@ class BarStep:
             working=(*ours, *foreign_orders(listed, ledger.orders, prices)),
             state=self._state(ledger),
             exits_only=ledger.exits_only,
-            orders_last_minute=sum(1 for at, _ in sent if at is not None and now - at <= _MINUTE),
+            orders_last_minute=sent_since(ledger, now - _MINUTE, now),
             orders_today=len(today),
-            turnover_today=sum((intent.qty * intent.worst_price for intent in today), _ZERO),
+            turnover_today=sum((record.intent.qty * record.intent.worst_price for record in today), _ZERO),
             size_factor=ledger.memory.size_factor,
         )
 
@@ -248,3 +247,9 @@ class BarStep:
     def _decision(self, decided: Decided, outcome: Outcome, now: datetime) -> Draft:
         sha256 = self._lines[decided.symbol].live.model.sha256
         return decision_draft(decided, outcome, sha256, now, decided_after=self._decided_after)
+
+
+def sent_since(ledger: Ledger, at: datetime, now: datetime) -> int:
+    """Return how many of our orders were sent, the last time, at ``at`` or after, which is at most a day ago."""
+    days = {at.date(), now.date()}
+    return sum(1 for day in days for r in ledger.sent_on(day) if r.sent_at is not None and r.sent_at >= at)
