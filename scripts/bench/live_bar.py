@@ -10,6 +10,9 @@ follows the last POST (its reply, the journal of symbols without an order), and 
 of that waiting, stands in the note. Stages are processor time of the thread that runs them, so they leave out what
 runs between them, as the event loop and handing calls to the broker's thread; some are parts of others.
 
+Both processes share one core. On a core of its own the trader's would sleep between an order and its reply, and on a
+virtual machine waking up, with cold caches, can double the processor time of an order.
+
 ``python scripts/bench/live_bar.py [--quick] [--json-file F]``
 """
 
@@ -222,7 +225,7 @@ def _trade(folder: Path, n_symbols: int, n_bars: int, watch: Watch) -> None:
         async def run() -> None:
             async with trader:
                 print(f"ready with {len(trader.session.lines)} symbols")
-                _keep_apart()
+                _share_a_core()
                 await trader.run(until)
                 watch.close()
 
@@ -230,15 +233,13 @@ def _trade(folder: Path, n_symbols: int, n_bars: int, watch: Watch) -> None:
         venue.close()
 
 
-def _keep_apart() -> None:
-    """Give the trader, all its threads, a core of its own, and the exchange's process the others."""
-    if not hasattr(os, "sched_setaffinity"):
-        return
-    first, *others = sorted(os.sched_getaffinity(0))
-    for process in (os.getpid(), *(child.pid for child in multiprocessing.active_children())):
-        cores = {first} if process == os.getpid() or not others else set(others)
-        for thread in Path(f"/proc/{process}/task").iterdir():
-            os.sched_setaffinity(int(thread.name), cores)
+def _share_a_core() -> None:
+    """Put the trader and the exchange's process, all their threads, on one core, which then never sleeps meanwhile."""
+    if hasattr(os, "sched_setaffinity"):
+        first = min(os.sched_getaffinity(0))
+        for process in (os.getpid(), *(child.pid for child in multiprocessing.active_children())):
+            for thread in Path(f"/proc/{process}/task").iterdir():
+                os.sched_setaffinity(int(thread.name), {first})
 
 
 def _archive(folder: Path, symbols: list[str]) -> Path:

@@ -9,6 +9,7 @@ little of its code in the processor's caches when it wakes, so what counts here 
 from __future__ import annotations
 
 import io
+import re
 import socket
 from collections.abc import Iterable
 from http.client import HTTPException, HTTPResponse, IncompleteRead
@@ -24,6 +25,9 @@ from urllib3.connection import HTTPConnection
 
 _READ_BYTES: Final = 65536
 _END_OF_HEADERS: Final = b"\r\n\r\n"
+_STATUS: Final = re.compile(r"[2-5][0-9]{2}(?<!204)(?<!304)", re.ASCII)
+_LENGTH: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
+_LINE: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [!-~](?:[ -~]*[!-~])?")
 _FRAMING: Final = frozenset({"transfer-encoding", "connection", "set-cookie"})
 """Headers that ask for more than reading as many bytes as ``Content-Length`` says."""
 
@@ -129,28 +133,35 @@ def _read(sock: socket.socket, method: str) -> Reply:
     if plain is None:
         return _read_any(sock, method, data)
     status, reason, headers, length = plain
-    while len(content) < length:
-        more = sock.recv(_READ_BYTES)
-        if not more:
-            raise IncompleteRead(content, length - len(content))
-        content += more
+    if len(content) < length:
+        content = _rest(sock, content, length)
     return Reply(status, reason, headers.items(), content[:length], will_close=len(content) > length)
 
 
+def _rest(sock: socket.socket, content: bytes, length: int) -> bytes:
+    """Return a body of which a part was read already, whole or more than that."""
+    whole = bytearray(content)
+    while len(whole) < length:
+        more = sock.recv(_READ_BYTES)
+        if not more:
+            raise IncompleteRead(bytes(whole), length - len(whole))
+        whole += more
+    return bytes(whole)
+
+
 def _plain(head: bytes) -> tuple[int, str, dict[str, str], int] | None:
-    """Return status, reason, headers and the length of the body of a reply with one, None for any other."""
+    """Return status, reason, headers and the length of the body of a reply that says one, None for any other."""
     first, *lines = head.decode("latin-1").split("\r\n")
     version, _, rest = first.partition(" ")
     status, _, reason = rest.partition(" ")
-    headers = dict(line.split(": ", 1) for line in lines if ": " in line and line[0] not in " \t")
+    headers = dict(line.split(": ", 1) for line in lines if _LINE.fullmatch(line))
     names = {name.lower(): value for name, value in headers.items()}
     length = names.get("content-length", "")
-    is_plain = version == "HTTP/1.1" and len(status) == 3 and status.isdigit() and "200" <= status < "600"
-    if not is_plain or status in ("204", "304") or not (length.isascii() and length.isdigit()):
+    if version != "HTTP/1.1" or not _STATUS.fullmatch(status) or not _LENGTH.fullmatch(length):
         return None
-    if len(names) < len(lines) or not _FRAMING.isdisjoint(names):
+    if len(names) < len(lines) or not _FRAMING.isdisjoint(names) or not reason.isprintable():
         return None
-    return int(status), reason, headers, int(length)
+    return int(status), reason.strip(), headers, int(length)
 
 
 class _Begun(io.RawIOBase):
