@@ -227,3 +227,26 @@ def test_feed_asks_rest_for_a_bar_that_was_doubted_while_it_waited() -> None:
     wild = minute(4, 99.0)
     given = while_waited_for(shelf, [wild], why=lambda bar: "a jump" if bar == wild else None)
     assert given == [minute(4, 10.1), minute(5)]
+
+
+def test_feed_gives_no_bar_again_that_was_read_otherwise_while_it_waited() -> None:
+    """A model that came meanwhile brought its symbol's history up to the very bar that the stream told."""
+
+    async def ask() -> dict[str, list[Bar]]:
+        worker = BrokerWorker()
+        broker: Any = Shelf()
+        symbols = ["SIM", "OTHER"]
+        feed = Feed(broker, worker, SCHEDULE, symbols, barrier_seconds=0.5)
+        for symbol in symbols:
+            feed.start_after(symbol, minute(3).t)
+        await feed.closed(OPEN + timedelta(minutes=4))
+        waiting = asyncio.create_task(feed.closed(OPEN + timedelta(minutes=5)))
+        await asyncio.sleep(0)
+        feed.heard(minute(4))
+        feed.start_after("SIM", minute(4).t)
+        feed.heard(minute(4)._replace(symbol="OTHER"))
+        found = dict(await waiting)
+        worker.close()
+        return found
+
+    assert list(asyncio.run(ask())) == ["OTHER"]

@@ -66,7 +66,7 @@ class Feed:
         self._streamed: dict[str, dict[int, Bar]] = {symbol: {} for symbol in symbols}
         self._arrived = asyncio.Event()
         self._awaited, self._missing = 0, set[str]()
-        self._whole: dict[str, Bar] = {}  # awaited, believed, and all that is new of their symbols
+        self._whole: dict[str, tuple[int, Bar]] = {}  # awaited, believed, and all that is new since the bar before
         self._has_looked = False
         self.corrections: list[Bar] = []
         self.came_streamed = False
@@ -115,9 +115,9 @@ class Feed:
         self._whole.pop(bar.symbol, None)
         why = self.on_heard(bar)
         if bar.t == self._awaited:
-            is_next = not self._schedule.missing_between(self._last.get(bar.symbol, 0), bar.t)
-            if why is None and is_next and len(kept) == 1:
-                self._whole[bar.symbol] = bar
+            last = self._last.get(bar.symbol, 0)
+            if why is None and len(kept) == 1 and not self._schedule.missing_between(last, bar.t):
+                self._whole[bar.symbol] = last, bar
             self._missing.discard(bar.symbol)
             if not self._missing:
                 self._arrived.set()
@@ -135,11 +135,7 @@ class Feed:
         streamed = newest if self.uses_stream else None
         whole, self._whole = self._whole, {}
         for symbol in self._symbols:
-            bar = whole.get(symbol)
-            if bar is not None and bar.t == streamed:
-                bars: list[Bar] | None = [bar]  # as nearly always: looked at when it arrived
-            else:
-                bars = None if streamed is None else self._from_stream(symbol, streamed)
+            bars = None if streamed is None else self._from_stream(symbol, streamed, whole.get(symbol))
             if bars:
                 found[symbol] = bars
             elif bars is None:
@@ -169,9 +165,17 @@ class Feed:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._arrived.wait(), self._barrier_seconds)
 
-    def _from_stream(self, symbol: str, newest: int) -> list[Bar] | None:
-        """Return the stream's bars if they continue where we stand without a gap, else None."""
+    def _from_stream(self, symbol: str, newest: int, whole: tuple[int, Bar] | None) -> list[Bar] | None:
+        """Return the stream's bars if they continue where we stand without a gap, else None.
+
+        Args:
+            symbol: Whose bars.
+            newest: The bar that is to be there.
+            whole: What was all that was new when it arrived, and after which bar; nothing where nobody looked.
+        """
         last, streamed = self._last.get(symbol, 0), self._streamed[symbol]
+        if whole is not None and whole[0] == last and whole[1].t == newest:
+            return [whole[1]]  # as nearly always
         if last >= newest:
             return []
         if newest not in streamed:
