@@ -103,8 +103,8 @@ def _refuse_gaps(bars: Bars, source: str) -> None:
             f"the bars have gaps: {gaps.summary()}",
             where=source,
             expected=f"every {bars.timeframe} bar of the calendar {bars.calendar}",
-            remedy="Fetch the missing bars, name the right calendar, or train with --allow-gaps 1: a window that "
-            "misses a bar is not traded on.",
+            remedy="Fetch the missing bars, name the right calendar, or say --allow-gaps 1 where the command takes it, "
+            "as training does and a zoo does not: a window that misses a bar is not traded on.",
         )
 
 
