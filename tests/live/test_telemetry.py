@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -60,6 +61,7 @@ def test_every_expression_of_the_dashboard_is_answered_by_a_running_trader(
     assert metrics["trader_equity"][0] == pytest.approx(float(bars[-1]["equity"]), abs=0.01)
     assert metrics["trader_orders_sent_total"][0] == sum(bar["sent"] for bar in bars)
     assert metrics["trader_decide_seconds_count"][0] == 3
+    assert math.isnan(metrics["trader_requests_left"][0])  # no limit, which is not none left
     asked = 0
     for expression in _expressions():
         for name in re.findall(r"\b((?:trader|process)_\w+)", expression):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -59,7 +60,8 @@ class Telemetry:
         )
         self._late = gauge("trader_bar_late_seconds", "How long after it was final the last bar was decided on.")
         self._symbols = gauge("trader_bar_symbols", "Symbols that had the last bar.")
-        self._requests = gauge("trader_requests_left", "Requests that may go at once under the venue's limit.")
+        self._requests = gauge("trader_requests_left", "Requests that may go at once under the venue's limit, if any.")
+        self._requests.set(math.nan)  # a zero would say that none is left
         self._decide = Histogram(
             "trader_decide_seconds", "From a closed bar to its durable orders.", buckets=_DECIDE_SECONDS,
             registry=registry,
