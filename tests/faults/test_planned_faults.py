@@ -47,7 +47,7 @@ def stream_fault(effect: str, **more: Any) -> dict[str, Any]:
         (stream_fault("drop", symbol="DUO"), [1, 2, 3, 4]),
         (stream_fault("duplicate"), [1, 2, 2, 3, 4]),
         (stream_fault("duplicate", patch={"data": {"n": 9}}), [1, 2, 9, 3, 4]),
-        (stream_fault("duplicate", late=True), [1, 2, 3, 2, 4]),
+        (stream_fault("duplicate", late=True), [1, 2, 2, 3, 4]),
         (stream_fault("reorder"), [1, 3, 2, 4]),
         (stream_fault("mute"), [1]),
         (stream_fault("edit", patch={"data": {"n": 0}}), [1, 0, 3, 4]),
@@ -58,6 +58,12 @@ def stream_fault(effect: str, **more: Any) -> dict[str, Any]:
 def test_stream_effect_changes_what_is_sent(fault: dict[str, Any], expected: list[Any]) -> None:
     """Each effect, from the second match on, as often as it says."""
     assert sent(planned(fault), 4) == expected
+
+
+def test_late_copy_comes_with_the_next_message() -> None:
+    """When the first was dealt with, and before anything that follows it, so that a play has one outcome."""
+    faults = planned(stream_fault("duplicate", late=True))
+    assert [sent(faults, 1) for _ in range(3)] == [[1], [1], [1, 1]]
 
 
 def test_mute_stream_speaks_again_on_a_new_connection() -> None:

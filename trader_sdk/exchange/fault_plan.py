@@ -180,8 +180,8 @@ class StreamFault(_Matched):
         stream: ``trade_updates`` or ``market_data``.
         event: Shell pattern over the order event (``fill``, ``partial_fill``, ...) or the data type (``b``, ``s``).
         symbol: Only messages of this symbol.
-        effect: ``drop``; ``duplicate`` (the copy has ``patch`` merged in, and with ``late`` comes after the next
-            message); ``reorder`` (sent after the next one);
+        effect: ``drop``; ``duplicate`` (the copy has ``patch`` merged in, and with ``late`` comes right before
+            the next message, when the first was dealt with); ``reorder`` (sent after the next one);
             ``mute`` (nothing more until a connection is opened anew); ``edit`` merges ``patch``; ``skew`` moves its
             times by ``seconds``; ``garbage`` sends ``body`` instead; ``close`` ends the connection with ``code``
             instead.

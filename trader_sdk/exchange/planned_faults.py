@@ -51,6 +51,7 @@ class PlannedFaults:
         self._requests: Counter[str] = Counter()
         self._connects: Counter[StreamName] = Counter()
         self._held: dict[StreamName, list[Frame]] = {name: [] for name in StreamName}
+        self._late: dict[StreamName, list[Frame]] = {name: [] for name in StreamName}
         self._muted: dict[StreamName, set[str | None]] = {name: set() for name in StreamName}
         self._bars = 0
         self._interfere: Interfere = lambda _: None
@@ -176,15 +177,12 @@ class PlannedFaults:
         frames = self._struck(name, message, fault)
         if not self._muted[name].isdisjoint({None, symbol}):
             return ()
-        held, self._held[name] = self._held[name], self._kept_for_later(message, fault)
-        return (*frames, *held)
-
-    @staticmethod
-    def _kept_for_later(message: dict[str, Any], fault: StreamFault | None) -> list[Frame]:
-        if fault is not None and fault.effect is StreamEffect.REORDER:
-            return [message]
-        late = fault is not None and fault.effect is StreamEffect.DUPLICATE and fault.late
-        return [spoil.merged(message, fault.patch)] if late and fault is not None else []
+        effect = None if fault is None else fault.effect
+        held, self._held[name] = self._held[name], [message] if effect is StreamEffect.REORDER else []
+        late, self._late[name] = self._late[name], []
+        if fault is not None and effect is StreamEffect.DUPLICATE and fault.late:
+            self._late[name] = [spoil.merged(message, fault.patch)]
+        return (*late, *frames, *held)
 
     def _stream_fault(self, name: StreamName, event: str, symbol: str) -> StreamFault | None:
         struck: StreamFault | None = None
