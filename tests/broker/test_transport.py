@@ -6,6 +6,7 @@ import gzip
 import json
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -52,6 +53,23 @@ def test_wire_bytes_are_alpaca_pys_own_when_requests_repeat(raw_venue, broker_at
         ours.cancel("61e69015")
         alone.delete("/orders/61e69015")
     assert len(venue.wire) == 2 * 2 * (len(orders()) + 3)
+    assert venue.wire[0::2] == venue.wire[1::2]
+
+
+def test_announced_orders_leave_as_they_would_have(raw_venue, broker_at, order_body):
+    """The same bytes; one that was changed since leaves as it is now, and one that cannot be sent is refused then."""
+    first, second, third, fourth = orders()
+    bodies = [order_body(client_order_id=one.client_order_id) for one in orders()]
+    venue = raw_venue([(200, body) for body in bodies])
+    ours, alone = broker_at(venue.url), alpaca_alone(venue.url)
+    unsendable = OrderRequest("lt1-none", "AAPL", Side.BUY, qty=Decimal("1e-12"))
+    ours.announce([first, replace(second, qty=Decimal(77)), unsendable, third])
+    assert venue.wire == []
+    for order in (first, second, third, fourth):
+        assert isinstance(ours.submit(order), Accepted)
+        alone.submit_order(order_fields(order))
+    assert isinstance(ours.submit(unsendable), Refused)
+    assert len(venue.wire) == 8
     assert venue.wire[0::2] == venue.wire[1::2]
 
 
